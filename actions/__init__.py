@@ -1,0 +1,1 @@
+"""What goes out: action spaces, heads, decisions and guards."""

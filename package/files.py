@@ -1,0 +1,89 @@
+"""Writing files so that nothing is ever half written: aside first, then renamed into place."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sensorimotor.errors import OutputPathError
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputPathError(f"cannot write {target}: {reason}. What was there before is unchanged.") from error
+
+
+def require_writable(directory: Path) -> Path:
+    """Make `directory` if need be and check that files can be made in it.
+
+    Raises:
+        OutputPathError: It cannot be made or written to.
+    """
+    with _explained(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return directory
+
+
+def write_atomically(target: Path, content: bytes | str) -> None:
+    """Replace the file `target` by `content`: afterwards it holds all of the new or all of the old.
+
+    Raises:
+        OutputPathError: The directory is missing, read-only or full.
+    """
+    with replacing(target) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write a file to; on success it takes the place of `target`.
+
+    Raises:
+        OutputPathError: The directory is missing, read-only or full.
+    """
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with _explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield aside
+            with aside.open("rb") as written:
+                os.fsync(written.fileno())
+            aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_directory(target: Path) -> Iterator[Path]:
+    """Give an empty directory beside `target` to fill; on success it takes the place of `target`.
+
+    Raises:
+        OutputPathError: The parent directory is missing, read-only or full.
+    """
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    try:
+        with _explained(target):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            yield aside
+            if target.exists():
+                target.rename(old)
+            aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

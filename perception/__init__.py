@@ -1,0 +1,1 @@
+"""What comes in: modalities, buffers, tokenizers and encoders."""

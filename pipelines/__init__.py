@@ -1,0 +1,1 @@
+"""What people run: train, evaluate, export, demo, inspect, the environments behind them, and the command line."""
