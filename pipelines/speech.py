@@ -189,7 +189,7 @@ class _EspeakLibrary:
         _, plus, variant = voice.partition("+")
         known = not plus or (self._data / "voices" / "!v" / variant).is_file()
         if not known or "/" in variant or self._lib.espeak_SetVoiceByName(voice.encode()) != self.OK:
-            raise SpeechError(f"espeak-ng has no voice {voice!r}; try en-us, en-gb-scotland, en-us+f3 or en-gb+m4")
+            raise SpeechError(f"espeak-ng has no voice {voice!r}; try en, en-us, en-gb-scotland or en-us+f3")
 
     def say(self, text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
         self.check_voice(voice)

@@ -1,0 +1,1 @@
+"""Many senses into one embedding, with memory."""

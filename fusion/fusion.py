@@ -1,0 +1,141 @@
+"""Fusion: the tokens of all senses become one embedding, and a memory that goes in and comes out.
+
+Every sense is summarised; the summaries add up to a context; the context looks for what it asks for in the tokens of the
+scene (FiLM: Perez et al., AAAI 2018); what was found and the context go through a GRU. A sense that is absent takes part
+as a learnt token, so any subset of senses gives a valid embedding.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TokenShape:
+    """What an encoder gives for one input.
+
+    Attributes:
+        n: Tokens (the most, where lengths vary).
+        dim: Width of a token.
+        max_age_s: Ages are clamped to this (s).
+        scene: Whether its tokens are places to look for something (images), not only something to be told (words).
+    """
+
+    n: int
+    dim: int
+    max_age_s: float
+    scene: bool
+
+
+class Sense(nn.Module):
+    """The learnt glue of one input: projection, position, age, the token of its absence, and its summary."""
+
+    def __init__(self, shape: TokenShape, dim: int, heads: int = 4):
+        super().__init__()
+        self.max_age_s, self.heads = shape.max_age_s, heads
+        self.project = nn.Linear(shape.dim, dim)
+        self.position = nn.Parameter(0.02 * torch.randn(shape.n, dim))
+        self.age = nn.Parameter(torch.zeros(dim))
+        self.absent = nn.Parameter(0.02 * torch.randn(dim))
+        self.norm = nn.LayerNorm(dim)
+        self.score, self.value, self.mix = nn.Linear(dim, heads), nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, tokens: Tensor, mask: Tensor, present: Tensor, age_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Bring tokens to the common width and summarise them.
+
+        Args:
+            tokens: `(batch, n, dim_i)`; where absent, anything finite.
+            mask: bool `(batch, n)`, true where there is a token.
+            present: bool `(batch,)`.
+            age_s: float32 `(batch,)`.
+
+        Returns:
+            tokens `(batch, n, dim)`, mask `(batch, n)` and summary `(batch, dim)`.
+        """
+        age = (age_s.clamp(min=0) / self.max_age_s).clamp(max=1)
+        wide = self.project(tokens) + self.position[: tokens.shape[1]] + age[:, None, None] * self.age
+        wide = self.norm(torch.where(present[:, None, None], wide, self.absent))
+        mask = mask | ~present[:, None]
+        batch, n, dim = wide.shape
+        weight = torch.softmax(self.score(wide).masked_fill(~mask[..., None], -1e9), dim=1)
+        value = self.value(wide).reshape(batch, n, self.heads, dim // self.heads)
+        summary = (weight[..., None] * value).sum(1).reshape(batch, dim)
+        return wide, mask, self.mix(summary)
+
+
+class FilmBlock(nn.Module):
+    """A residual perceptron on every token, scaled and shifted by the context."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.film = nn.Linear(dim, 2 * dim)
+        self.inner, self.outer = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+        """`(batch, n, dim)` and `(batch, dim)` → `(batch, n, dim)`."""
+        scale, shift = self.film(context)[:, None].chunk(2, dim=-1)
+        return tokens + self.outer(torch.relu(self.inner(self.norm(tokens)) * (1 + scale) + shift))
+
+
+class Fusion(nn.Module):
+    """All senses into one embedding, with memory.
+
+    Args:
+        shapes: What the encoder of each input gives, in the order of the signature.
+        dim: Width of tokens, embedding and memory.
+        blocks: FiLM blocks on the scene.
+    """
+
+    def __init__(self, shapes: Mapping[str, TokenShape], dim: int = 128, blocks: int = 2):
+        super().__init__()
+        self.dim = self.memory_size = dim
+        self.scenes = [name for name, shape in shapes.items() if shape.scene]
+        self.senses = nn.ModuleDict({name: Sense(shape, dim) for name, shape in shapes.items()})
+        self.context = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.blocks = nn.ModuleList(FilmBlock(dim) for _ in range(blocks))
+        self.combine = nn.Sequential(
+            nn.Linear(dim * (1 + len(self.scenes)), dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim)
+        )
+        self.cell = nn.GRUCell(dim, dim)
+
+    def forward(
+        self, tokens: Sequence[Tensor], masks: Sequence[Tensor], present: Tensor, age_s: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One step.
+
+        Args:
+            tokens: Of each input, `(batch, n_i, dim_i)`.
+            masks: Of each input, bool `(batch, n_i)`.
+            present: bool `(batch, inputs)`.
+            age_s: float32 `(batch, inputs)`, age of the newest sample (s).
+            memory: float32 `(batch, memory_size)`; zeros at the start of a stream.
+
+        Returns:
+            embedding `(batch, dim)` and the new memory.
+        """
+        summaries, scenes = [], []
+        for i, (name, sense) in enumerate(self.senses.items()):
+            wide, mask, summary = sense(tokens[i], masks[i], present[:, i], age_s[:, i])
+            summaries.append(summary)
+            if name in self.scenes:
+                scenes.append((wide, mask))
+        return self.remember(self.look(summaries, scenes), memory)
+
+    def look(self, summaries: Sequence[Tensor], scenes: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """What all summaries together make of the scenes: `(batch, dim)`, before memory."""
+        context = self.context(torch.stack(list(summaries)).sum(0))
+        found = [context]
+        for tokens, mask in scenes:
+            for block in self.blocks:
+                tokens = block(tokens, context)
+            found.append(tokens.masked_fill(~mask[..., None], -1e9).amax(1))
+        return self.combine(torch.cat(found, dim=-1))
+
+    def remember(self, seen: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of memory: `(batch, dim)` twice → embedding and memory."""
+        memory = self.cell(F.relu(seen), memory)
+        return seen + memory, memory

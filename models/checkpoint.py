@@ -1,0 +1,120 @@
+"""Checkpoints: one safetensors file with everything that a run needs to continue exactly, or to be exported."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sensorimotor.errors import CheckpointError, OutputPathError, SensorimotorError
+from sensorimotor.files import replacing
+from sensorimotor.models.network import Network, NetworkSpec
+from sensorimotor.models.signature import Signature
+from sensorimotor.perception.tokenizer import Tokenizer
+
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A network in training.
+
+    Attributes:
+        network: The network.
+        step: Training steps done.
+        recipe: The recipe's content.
+        lexicon: The auxiliary layer that reads words off summaries; only training needs it.
+        optimizer: State of the optimiser: parameter index → name → tensor.
+        record: What is known about the run: hours, hardware, metrics, calibration.
+    """
+
+    network: Network
+    step: int
+    recipe: dict[str, Any]
+    lexicon: nn.Module | None = None
+    optimizer: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint aside and rename it into place.
+
+    Raises:
+        CheckpointError: It cannot be written (disk full, read-only); the one before is unchanged.
+    """
+    network = checkpoint.network
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    if checkpoint.lexicon is not None:
+        tensors |= {f"lexicon.{name}": value for name, value in checkpoint.lexicon.state_dict().items()}
+    for index, state in checkpoint.optimizer.items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    info = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "recipe": checkpoint.recipe,
+        "record": checkpoint.record,
+        "signature": network.signature.to_json(),
+        "spec": network.spec.model_dump(),
+        "tokenizer": network.tokenizer.to_json() if network.tokenizer else None,
+        "max_tokens": network.tokenizer.max_tokens if network.tokenizer else None,
+    }
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        with replacing(path) as aside:
+            save_file(contiguous, aside, {"sensorimotor": json.dumps(info)})
+    except (OutputPathError, SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint {path} was not written, the one before is unchanged: {error}") from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: No such file, damaged, or written by a newer version.
+    """
+    if path.is_dir():
+        path = path / "checkpoint.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            info = json.loads((file.metadata() or {}).get("sensorimotor", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}") from error
+    if not isinstance(info, dict) or "format" not in info:
+        raise CheckpointError(f"{path} is no checkpoint of sensorimotor")
+    if info["format"] > FORMAT:
+        raise CheckpointError(f"{path} was written by a newer version (format {info['format']}, this reads {FORMAT})")
+    try:
+        return _assemble(info, tensors)
+    except (KeyError, RuntimeError, ValueError, SensorimotorError) as error:
+        raise CheckpointError(f"{path} does not fit together: {error}") from error
+
+
+def _assemble(info: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
+    tokenizer = Tokenizer.from_json(info["tokenizer"], info["max_tokens"]) if info["tokenizer"] else None
+    network = Network(Signature.from_json(info["signature"]), NetworkSpec.model_validate(info["spec"]), tokenizer)
+    network.load_state_dict(_below("network.", tensors))
+    lexicon = None
+    if words := _below("lexicon.", tensors):
+        lexicon = nn.Linear(words["weight"].shape[1], words["weight"].shape[0])
+        lexicon.load_state_dict(words)
+    optimizer: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below("optimizer.", tensors).items():
+        index, _, key = name.partition(".")
+        optimizer.setdefault(int(index), {})[key] = value
+    return Checkpoint(network, info["step"], info["recipe"], lexicon, optimizer, info["record"])
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters are."""
+    return next(network.parameters()).device
