@@ -61,6 +61,8 @@ class Decision:
         verdicts: What the guards said.
         timings_ms: Duration of each stage, `encode.NAME`, `core` and `total` (ms). A row of a batch carries the
             time of its whole batch.
+        labels: Names of the choices.
+        parameters: What the head gave, float32; for parity tests and people who want to see it.
     """
 
     policy: str
@@ -76,6 +78,7 @@ class Decision:
     verdicts: tuple[GuardVerdict, ...] = ()
     timings_ms: dict[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    parameters: np.ndarray | None = None
 
     @property
     def held(self) -> bool:

@@ -16,6 +16,8 @@ class DiscreteHead(nn.Module):
         dim: Width of the embedding.
     """
 
+    temperature: Tensor
+
     def __init__(self, choices: int, dim: int):
         super().__init__()
         self.layers = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, choices))

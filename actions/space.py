@@ -77,8 +77,8 @@ class ActionSpace:
         match self.space:
             case spaces.Discrete(n=n):
                 return {"kind": "discrete", "n": int(n), **names}
-            case spaces.MultiBinary(n=n):
-                return {"kind": "multi_binary", "n": int(n), **names}
+            case spaces.MultiBinary():
+                return {"kind": "multi_binary", "n": self.size, **names}
             case spaces.Box(low=low, high=high):
                 units = {"units": list(self.units)} if self.units else {}
                 limits = {"low": _finite_list(low), "high": _finite_list(high)}

@@ -1,8 +1,8 @@
 """Fusion: the tokens of all senses become one embedding, and a memory that goes in and comes out.
 
-Every sense is summarised; the summaries add up to a context; the context looks for what it asks for in the tokens of the
-scene (FiLM: Perez et al., AAAI 2018); what was found and the context go through a GRU. A sense that is absent takes part
-as a learnt token, so any subset of senses gives a valid embedding.
+Every sense is summarised; the summaries add up to a context; the context looks for what it asks for in the tokens of
+the scene (FiLM: Perez et al., AAAI 2018); what was found and the context go through a GRU. A sense that is absent takes
+part as a learnt token, so any subset of senses gives a valid embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,9 @@ class Sense(nn.Module):
         self.age = nn.Parameter(torch.zeros(dim))
         self.absent = nn.Parameter(0.02 * torch.randn(dim))
         self.norm = nn.LayerNorm(dim)
-        self.score, self.value, self.mix = nn.Linear(dim, heads), nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.score, self.value = nn.Linear(dim, heads), nn.Linear(dim, dim)
+        # Summaries of fixed length: none can drown the others, and drawing one towards another cannot inflate both.
+        self.mix = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim, elementwise_affine=False))
 
     def forward(self, tokens: Tensor, mask: Tensor, present: Tensor, age_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bring tokens to the common width and summarise them.

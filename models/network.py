@@ -1,4 +1,4 @@
-"""The trainable network of a policy: one encoder an input, and the core that turns their tokens into action parameters."""
+"""The trainable network of a policy: one encoder an input, and the core that turns their tokens into actions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sensorimotor.actions.head import head_for
+from sensorimotor.actions.head import DiscreteHead, head_for
 from sensorimotor.errors import SignatureError
 from sensorimotor.fusion.fusion import Fusion, TokenShape
 from sensorimotor.models.signature import Signature
@@ -37,9 +37,13 @@ class NetworkSpec(BaseModel):
 class Core(nn.Module):
     """Everything after the encoders: fusion, memory and head."""
 
-    def __init__(self, fusion: Fusion, head: nn.Module):
+    def __init__(self, fusion: Fusion, head: DiscreteHead):
         super().__init__()
         self.fusion, self.head = fusion, head
+
+    def set_temperature(self, temperature: float) -> None:
+        """Calibrate the head: logits are divided by this."""
+        self.head.temperature.fill_(temperature)
 
     def forward(
         self, tokens: Sequence[Tensor], masks: Sequence[Tensor], present: Tensor, age_s: Tensor, memory: Tensor
@@ -84,7 +88,8 @@ class Network(nn.Module):
             case Audio():
                 return AudioEncoder(modality, self.spec.audio_dim)
             case State():
-                return StateEncoder(modality, *statistics.get(name, (None, None)), dim=self.spec.state_dim)
+                mean, std = statistics.get(name, (None, None))
+                return StateEncoder(modality, mean, std, self.spec.state_dim)
             case Text() if self.tokenizer is not None:
                 return TextEncoder(modality, self.tokenizer.size, self.spec.text_dim)
         raise SignatureError(f"input {name!r} is a text, and the network was given no tokenizer")

@@ -4,11 +4,18 @@ from collections.abc import Iterable
 
 
 class SensorimotorError(Exception):
-    """The base of all errors raised on purpose by this library."""
+    """The base of all errors raised on purpose by this library.
+
+    `exit_status` is what a command ends with: 1, the job failed; 2, it was asked for something impossible.
+    """
+
+    exit_status = 1
 
 
 class UsageError(SensorimotorError):
     """A command or a call was asked for something that does not exist or does not go together."""
+
+    exit_status = 2
 
 
 class SignatureError(SensorimotorError):
@@ -26,8 +33,11 @@ class ObservationError(SensorimotorError):
     """
 
     def __init__(self, name: str, expected: str, got: str, hint: str = ""):
-        super().__init__(f"input {name!r}: expected {expected}, got {got}{'. ' + hint if hint else ''}")
-        self.name, self.expected, self.got = name, expected, got
+        super().__init__(name, expected, got, hint)  # as they came: an error is rebuilt from its arguments elsewhere
+        self.name, self.expected, self.got, self.hint = name, expected, got, hint
+
+    def __str__(self) -> str:
+        return f"input {self.name!r}: expected {self.expected}, got {self.got}{'. ' + self.hint if self.hint else ''}"
 
 
 class OutputError(SensorimotorError):
@@ -38,7 +48,7 @@ class BundleError(SensorimotorError):
     """A bundle is missing, damaged, edited, or newer than this version can read."""
 
 
-class RecipeError(SensorimotorError):
+class RecipeError(UsageError):
     """A training recipe has a key that is missing, unknown or wrong."""
 
 
@@ -54,7 +64,7 @@ class SpeechError(SensorimotorError):
     """A speech synthesiser is missing, failed, or was asked for a voice that it does not have."""
 
 
-class WorldError(SensorimotorError):
+class WorldError(UsageError):
     """An environment does not exist or does not fit the policy's signature."""
 
 
@@ -73,6 +83,9 @@ class MissingExtraError(SensorimotorError):
 
     def __init__(self, package: str, extra: str | Iterable[str], purpose: str):
         extras = [extra] if isinstance(extra, str) else list(extra)
-        install = " or ".join(f"pip install 'sensorimotor[{name}]'" for name in extras)
-        super().__init__(f"{purpose} needs {package}, which is not installed: {install}")
-        self.package, self.extras = package, extras
+        super().__init__(package, extras, purpose)
+        self.package, self.extras, self.purpose = package, extras, purpose
+
+    def __str__(self) -> str:
+        install = " or ".join(f"pip install 'sensorimotor[{name}]'" for name in self.extras)
+        return f"{self.purpose} needs {self.package}, which is not installed: {install}"

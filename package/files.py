@@ -1,5 +1,6 @@
 """Writing files so that nothing is ever half written: aside first, then renamed into place."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -50,15 +51,15 @@ def replacing(target: Path) -> Iterator[Path]:
         OutputPathError: The directory is missing, read-only or full.
     """
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with _explained(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+    with _explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
             yield aside
             with aside.open("rb") as written:
                 os.fsync(written.fileno())
             aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -66,21 +67,25 @@ def replacing_directory(target: Path) -> Iterator[Path]:
     """Give an empty directory beside `target` to fill; on success it takes the place of `target`.
 
     Raises:
-        OutputPathError: The parent directory is missing, read-only or full.
+        OutputPathError: The parent directory is missing, read-only or full, or `target` is a file.
     """
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    try:
-        with _explained(target):
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
+    with _explained(target):
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
             yield aside
             if target.exists():
                 target.rename(old)
             aside.rename(target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        finally:
+            if old.exists() and not target.exists():  # the new one did not get there
+                old.rename(target)
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

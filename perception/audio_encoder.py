@@ -27,6 +27,9 @@ class LogMel(nn.Module):
         bands: Mel bands between 60 Hz and half the sample rate (at most 8 kHz).
     """
 
+    basis: Tensor
+    mel: Tensor
+
     def __init__(self, sample_rate: int, bands: int = 64):
         super().__init__()
         self.window, self.hop = round(WINDOW_S * sample_rate), round(HOP_S * sample_rate)
@@ -76,7 +79,7 @@ class AudioEncoder(nn.Module):
 
         Args:
             sound: float32 `(batch, samples, channels)`, padded behind with anything finite.
-            length: int64 `(batch,)`, valid samples of each row, at least 1.
+            length: int64 `(batch,)`, valid samples of each row; a row of none has no tokens.
 
         Returns:
             tokens `(batch, n, dim)` and mask `(batch, n)`, true where the row has sound.
@@ -90,7 +93,7 @@ class AudioEncoder(nn.Module):
         mask = frame * self.log_mel.hop < length[:, None]
         weight = mask[:, None].to(features.dtype)
         if self.modality.mode == "utterance":
-            mean = (features * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)
+            mean = (features * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp(min=1)
             features = features - mean
         features = features * weight
         for layer in self.down:

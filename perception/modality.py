@@ -5,13 +5,17 @@ Whatever is done to them (resizing, normalising, log-mel, token embedding) belon
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from gymnasium import spaces
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sensorimotor.errors import ObservationError, SignatureError
+
+FULL_SCALE = 32767 / 32768
+"""The loudest positive sample that int16 sound has; a sample that reaches it may have been cut off there."""
 
 CLIPPED_SAMPLES = 0.01
 """A recording with more than this part of its samples at full scale is distorted beyond what an ear should trust."""
@@ -25,8 +29,8 @@ class _Modality(BaseModel):
 
     critical: bool = False
     """Without this input the policy must not act: it holds its safe action."""
-    max_age_s: float = Field(default=1.0, gt=0)
-    """An input older than this (s) is as good as absent; ages are clamped to it."""
+    max_age_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Ages are clamped to this (s): older is not told apart from this old."""
 
     def _refuse(self, name: str, got: str, hint: str = "") -> ObservationError:
         return ObservationError(name, str(self), got, hint)
@@ -89,7 +93,7 @@ class Audio(_Modality):
     kind: Literal["audio"] = "audio"
     sample_rate: int = Field(default=16_000, ge=4_000, le=192_000)
     channels: int = Field(default=1, gt=0, le=64)
-    seconds: float = Field(gt=0, le=60)
+    seconds: float = Field(ge=0.01, le=60)
     mode: Literal["window", "utterance"] = "window"
 
     @property
@@ -110,6 +114,21 @@ class Audio(_Modality):
         Raises:
             ObservationError: Another shape, type or length; not finite; beyond [-1, 1]; clipped.
         """
+        sound = self.check_chunk(name, value)
+        if len(sound) == 0 or len(sound) > self.samples or (self.mode == "window" and len(sound) != self.samples):
+            got = f"{len(sound)} samples ({len(sound) / self.sample_rate:.2f} s)"
+            raise self._refuse(name, got, "Cut it shorter, or train for a longer limit" if len(sound) else "")
+        clipped = np.count_nonzero(np.abs(sound) >= FULL_SCALE) / sound.size
+        if clipped > CLIPPED_SAMPLES:
+            raise self._refuse(name, f"clipped sound ({clipped:.0%} at full scale)", "Lower the recording level")
+        return sound
+
+    def check_chunk(self, name: str, value: Any) -> np.ndarray:
+        """A stretch of any length of a stream of this sound, as float32 `(samples, channels)`.
+
+        Raises:
+            ObservationError: Another shape or type; not finite; beyond [-1, 1].
+        """
         sound = _array(name, value, self)
         if sound.ndim == 1:
             sound = sound[:, None]
@@ -118,16 +137,11 @@ class Audio(_Modality):
             raise self._refuse(name, f"{sound.dtype} {sound.shape}", hint)
         if sound.ndim != 2 or sound.shape[1] != self.channels:
             raise self._refuse(name, f"float32 {value.shape}", "The axes are (samples, channels)")
-        if len(sound) == 0 or len(sound) > self.samples or (self.mode == "window" and len(sound) != self.samples):
-            got = f"{len(sound)} samples ({len(sound) / self.sample_rate:.2f} s)"
-            raise self._refuse(name, got, "Cut it shorter, or train for a longer limit" if len(sound) else "")
-        peak = float(np.abs(sound).max())  # NaN and infinity come through max()
+        peak = float(np.abs(sound).max(initial=0.0))  # NaN and infinity come through max()
         if not np.isfinite(peak):
             raise self._refuse(name, "samples that are NaN or infinite", "Check the driver or the file")
         if peak > 1.0:
             raise self._refuse(name, f"a peak of {peak:.3g}", "Scale the samples to [-1, 1]")
-        if peak == 1.0 and (clipped := float(np.mean(np.abs(sound) == 1.0))) > CLIPPED_SAMPLES:
-            raise self._refuse(name, f"clipped sound ({clipped:.0%} at full scale)", "Lower the recording level")
         return sound
 
     def to_space(self) -> spaces.Space:
@@ -228,12 +242,14 @@ def from_space(name: str, space: spaces.Space) -> Image | Text | State:
         return Text()
     if isinstance(space, spaces.Box):
         shape = space.shape
-        if space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3, 4):
-            return Image(height=shape[0], width=shape[1], channels=shape[2])
-        if space.dtype == np.uint8 and len(shape) == 4 and shape[3] in (1, 3, 4):
-            return Image(frames=shape[0], height=shape[1], width=shape[2], channels=shape[3])
-        if np.issubdtype(space.dtype, np.floating) and len(shape) == 1:
-            return State(size=shape[0])
+        with suppress(ValidationError):  # a size that no modality has
+            if space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3, 4):
+                return Image.model_validate({"height": shape[0], "width": shape[1], "channels": shape[2]})
+            if space.dtype == np.uint8 and len(shape) == 4 and shape[0] > 1 and shape[3] in (1, 3, 4):
+                sizes = dict(zip(("frames", "height", "width", "channels"), shape, strict=True))
+            return Image.model_validate(sizes)
+            if np.issubdtype(space.dtype, np.floating) and len(shape) == 1:
+                return State(size=shape[0])
     raise SignatureError(
         f"input {name!r}: no modality fits the space {space}; images are uint8 boxes (height, width, channels), "
         "states are float boxes (size,), texts are Text spaces, and audio must be declared as Audio(...)"

@@ -22,6 +22,8 @@ class StateEncoder(nn.Module):
     """
 
     tokens = 1
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self, modality: State, mean: Sequence[float] | None = None, std: Sequence[float] | None = None, dim: int = 64

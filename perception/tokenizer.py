@@ -57,9 +57,10 @@ class Tokenizer:
 
     def unknown(self, text: str) -> list[str]:
         """The words of `text`, in lower case, that it does not know."""
-        encoding, normal = self._inner.encode(text), self._inner.normalizer.normalize_str(text)
+        normal = self._inner.normalizer.normalize_str(text)
+        encoding = self._inner.encode(normal)  # offsets into the text as it came are wrong where letters were composed
         return [
-            normal[start:stop] if len(normal) == len(text) else text[start:stop].lower()
+            normal[start:stop]
             for token, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True)
             if token == UNKNOWN
         ]

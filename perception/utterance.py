@@ -104,10 +104,11 @@ class Endpointer:
         if self._quiet < self._silence and not full:
             return None
         kept = len(self._open) - max(0, self._quiet - self._silence // 4)
+        frame_s = self._frame / self.sample_rate  # FRAME_S in whole samples
         utterance = Utterance(
-            sound=np.concatenate(self._open[:kept]).astype(np.float32, copy=False),
-            start_s=self._start_frame * FRAME_S,
-            delay_s=self._quiet * FRAME_S,
+            sound=np.concatenate(self._open[:kept])[: self._limit].astype(np.float32, copy=False),
+            start_s=self._start_frame * frame_s,
+            delay_s=self._quiet * frame_s,
             truncated=full and self._quiet < self._silence,
         )
         self._open, self._loud = [], 0

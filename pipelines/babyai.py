@@ -1,13 +1,13 @@
 """BabyAI rooms as a world that is seen, heard and read: pixels of a partial view, a spoken mission, a written mission.
 
-Levels and rules are those of `minigrid` (BabyAI, Chevalier-Boisvert et al., ICLR 2019). The world is turn-based: its clock
-stands still while the mission is spoken, so that steps and time-outs stay BabyAI's own.
+Levels and rules are those of `minigrid` (BabyAI, Chevalier-Boisvert et al., ICLR 2019). The world is turn-based: its
+clock stands still while the mission is spoken, so that steps and time-outs stay BabyAI's own.
 """
 
 import contextlib
 import io
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -91,7 +91,8 @@ class BabyAIWorld(gymnasium.Env):
         WorldError: No such level, or it has no missions that can be swapped.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    observation_space: spaces.Dict
+    action_space: spaces.Discrete
 
     def __init__(
         self, level: str, *, speakers: Sequence[Speaker] = (), written: bool = True, swap_mission: bool = False
@@ -105,6 +106,8 @@ class BabyAIWorld(gymnasium.Env):
         self.observation_space = spaces.Dict({name: full[name] for name in shown})
         self.action_space = spaces.Discrete(len(ACTIONS))
         self._rng = np.random.default_rng()
+        self.spoken = np.zeros((0, 1), np.float32)
+        """The sound that this episode began with, float32 `(samples, 1)`."""
 
     @property
     def mission(self) -> str:
@@ -122,12 +125,13 @@ class BabyAIWorld(gymnasium.Env):
             self.game.reset(seed=seed)
         # Its own stream of randomness: how the mission is spoken must not change the room.
         self._rng = np.random.default_rng(None if seed is None else [seed, 1])
+        self._noise_level = 10 ** (self._rng.uniform(*NOISE_DB) / 20)
         if self.swap_mission:
             self._swap()
         self._gaze = Gaze(self.game)
         observation = self._observe()
         if self.speakers:
-            observation["mic"] = self._spoken_mission()
+            self.spoken = observation["mic"] = self._spoken_mission()
         return observation, {"mission": self.mission}
 
     def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -142,29 +146,30 @@ class BabyAIWorld(gymnasium.Env):
 
     @property
     def first_object_correct(self) -> bool | None:
-        """Whether the first object that the agent turned to is an instructed one; None: none yet, or no "go to" level."""
+        """Whether the first object turned to is an instructed one; None: none yet, or no "go to" level."""
         return self._gaze.first_object_correct
 
     def room(self, tile_pixels: int = 24) -> np.ndarray:
         """The whole room from above, uint8 (height, width, 3): for people, never for the policy."""
         return self.game.get_full_render(highlight=True, tile_size=tile_pixels)
 
+    def frame(self) -> np.ndarray:
+        """What the camera sees now, uint8 (56, 56, 3)."""
+        return np.asarray(self.game.get_frame(tile_size=TILE_PIXELS, agent_pov=True), np.uint8)
+
     def _observe(self) -> dict[str, Any]:
-        frame = np.asarray(self.game.get_frame(tile_size=TILE_PIXELS, agent_pov=True), np.uint8)
-        return {"camera": frame, **({"instruction": self.mission} if self.written else {})}
+        return {"camera": self.frame(), **({"instruction": self.mission} if self.written else {})}
 
     def _spoken_mission(self) -> np.ndarray:
         chosen = self.speakers[int(self._rng.integers(len(self.speakers)))]
         speech = chosen.say(self.mission)[:, None]
-        stream = self._noise(round(self._rng.uniform(*LEAD_IN_S) * SAMPLE_RATE), len(speech), round(TAIL_S * SAMPLE_RATE))
-        start = len(stream) - len(speech) - round(TAIL_S * SAMPLE_RATE)
+        start = round(self._rng.uniform(*LEAD_IN_S) * SAMPLE_RATE)
+        stream = self._noise(start + len(speech) + round(TAIL_S * SAMPLE_RATE))
         stream[start : start + len(speech)] += speech
         return np.clip(stream, -1.0, 1.0)
 
-    def _noise(self, *samples: int) -> np.ndarray:
-        if len(samples) > 1 or not hasattr(self, "_noise_level"):
-            self._noise_level = 10 ** (self._rng.uniform(*NOISE_DB) / 20)
-        return (self._rng.standard_normal((sum(samples), 1), np.float32) * self._noise_level).astype(np.float32)
+    def _noise(self, samples: int) -> np.ndarray:
+        return self._rng.standard_normal((samples, 1), np.float32) * np.float32(self._noise_level)
 
     def _swap(self) -> None:
         from minigrid.envs.babyai.core.verifier import GoToInstr, ObjDesc
@@ -183,7 +188,10 @@ class BabyAIWorld(gymnasium.Env):
 
 
 class Gaze:
-    """Which object the agent turned to first: an object in the cell in front of it, other than what it faced at the start."""
+    """Which object the agent turned to first: what came to be in the cell in front of it.
+
+    What it faced when the episode began was not its choice, and counts only if it is an instructed one.
+    """
 
     def __init__(self, game: Any):
         from minigrid.envs.babyai.core.verifier import GoToInstr

@@ -16,7 +16,6 @@ from sensorimotor.pipelines.recipe import Senses, Training
 from sensorimotor.pipelines.speech_bank import SpeechBank, vary
 
 
-
 @dataclass(frozen=True)
 class Spoken:
     """Utterances and their words.

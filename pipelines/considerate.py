@@ -50,7 +50,7 @@ class ConsiderateGuide:
         game = self._game
         self._look()
         start = Pose(int(game.agent_pos[0]), int(game.agent_pos[1]), int(game.agent_dir))
-        targets = {tuple(map(int, cell)) for cell in game.instrs.desc.obj_poss if self._seen[tuple(cell)]}
+        targets = {(int(x), int(y)) for x, y in game.instrs.desc.obj_poss if self._seen[x, y]}
         if start.front in targets:
             return DONE
         if targets:

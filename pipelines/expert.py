@@ -248,7 +248,7 @@ def _read_shard(path: Path) -> Demonstrations:
 
 
 class FrameTable:
-    """Renders partial views from symbols by looking up 8 x 8 pixel tiles: the very pixels of the camera, 100 x faster."""
+    """Renders partial views from symbols by looking up tiles of 8 x 8 pixels: the very pixels of the camera, faster."""
 
     STATES, COLORS, TYPES = 4, 8, 16
 
@@ -279,7 +279,8 @@ class FrameTable:
         from minigrid.core.world_object import WorldObj
 
         half = len(self._tiles) // 2
-        kind, color, state = key % half // (self.COLORS * self.STATES), key // self.STATES % self.COLORS, key % self.STATES
+        kind, rest = divmod(key % half, self.COLORS * self.STATES)
+        color, state = divmod(rest, self.STATES)
         seen = IDX_TO_OBJECT[kind] != "unseen"
         thing = WorldObj.decode(kind, color, state) if seen and IDX_TO_OBJECT[kind] != "empty" else None
         agent_dir = 3 if key >= half else None

@@ -1,6 +1,7 @@
 """Behaviour cloning through time: what a network would have done in the expert's place, and how wrong that is."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +67,7 @@ def _summary(network: Network, name: str, values: tuple[Tensor, ...]) -> Tensor:
 
 def _absent_summary(network: Network, name: str) -> Tensor:
     """The summary of an input that is not there, `(1, dim)`."""
-    sense = network.core.fusion.senses[name]
+    sense: Any = network.core.fusion.senses[name]
     tokens = sense.position.new_zeros(1, 1, network.token_shapes()[name].dim)
     mask = torch.ones_like(tokens[..., 0], dtype=torch.bool)
     return sense(tokens, mask, ~mask[:, 0], tokens.new_zeros(1))[2]
@@ -80,8 +81,8 @@ def imitation_loss(logits: Tensor, actions: Tensor) -> Tensor:
 def alignment_loss(network: Network, lexicon: nn.Module, batch: Batch, unrolled: Unrolled) -> Tensor:
     """How far speech is from meaning what its text means.
 
-    One linear layer, the lexicon, must read the words off the summary of a written *and* of a spoken instruction; and the
-    summary of speech must come to lie where that of its text lies.
+    One linear layer, the lexicon, must read the words off the summary of a written *and* of a spoken instruction; and
+    the summary of speech must come to lie where that of its text lies.
     """
     loss = _misread(lexicon, unrolled.words[batch.words_present], batch.words[batch.words_present])
     loss = loss + _misread(lexicon, unrolled.spoken[batch.spoken_present], batch.words[batch.spoken_present])
@@ -97,7 +98,7 @@ def alignment_loss(network: Network, lexicon: nn.Module, batch: Batch, unrolled:
 
 
 def _misread(lexicon: nn.Module, summary: Tensor, words: Tensor) -> Tensor:
-    """Mean cross-entropy of every word of the vocabulary being in the instruction or not, summed over the vocabulary."""
+    """Mean over rows of the cross-entropy of each word being in the instruction or not, summed over the vocabulary."""
     if not len(summary):
         return summary.new_zeros(())
     logits = lexicon(summary)

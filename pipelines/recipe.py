@@ -143,6 +143,10 @@ def parse_recipe(content: object, where: str) -> Recipe:
         lines = []
         for problem in error.errors():
             key = ".".join(str(part) for part in problem["loc"]) or "recipe"
-            got = "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+            got = (
+                ""
+                if problem["type"] == "missing" or isinstance(problem["input"], dict)
+                else f" (got {problem['input']!r})"
+            )
             lines.append(f"  {key}: {problem['msg']}{got}")
         raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(lines)) from error

@@ -1,4 +1,4 @@
-"""A bank of spoken texts: synthesised once, endpointed as a running policy would hear them, varied anew at every use."""
+"""A bank of spoken texts: synthesised once, endpointed as a running policy would hear them, varied at every use."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -57,7 +57,9 @@ def speech_bank(
     cache: Path,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SpeechBank:
-    """Every text by every speaker, `takes` times; espeak voices at random rates and pitches. Read from `cache` if there.
+    """Every text by every speaker, `takes` times; read from `cache` if they are there.
+
+    Espeak voices speak at random rates and pitches, unless their names say which.
 
     Args:
         texts: What to say.
@@ -101,7 +103,9 @@ def _speak(
             for _ in range(takes):
                 spec = name
                 if name.startswith("espeak:") and "?" not in name:
-                    spec += f"?rate={rng.integers(rates[0], rates[1] + 1)}&pitch={rng.integers(pitches[0], pitches[1] + 1)}"
+                    spec += (
+                        f"?rate={rng.integers(rates[0], rates[1] + 1)}&pitch={rng.integers(pitches[0], pitches[1] + 1)}"
+                    )
                 heard = Endpointer(SAMPLE_RATE, limit_s).feed(np.concatenate([quiet, speaker(spec).say(text), quiet]))
                 if len(heard) == 1 and not heard[0].truncated:
                     text_of.append(index)
@@ -122,7 +126,9 @@ def vary(sound: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
     at = np.arange(0, len(sound) - 1, speed)
     sound = np.interp(at, np.arange(len(sound)), sound).astype(np.float32)
     before, after = (int(s * SAMPLE_RATE) for s in rng.uniform(-0.1, 0.3, 2))
-    sound = np.pad(sound, (max(0, before), max(0, after)))[max(0, -before) : len(sound) + max(0, after) + max(0, before)]
+    sound = np.pad(sound, (max(0, before), max(0, after)))[
+        max(0, -before) : len(sound) + max(0, after) + max(0, before)
+    ]
     sound = sound[:limit]
     tilt = rng.uniform(-0.5, 0.5)  # first-order spectral tilt: another microphone
     sound = sound - tilt * np.concatenate([[np.float32(0)], sound[:-1]])

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,31 @@ from sensorimotor.pipelines.speech_bank import SpeechBank, speech_bank
 
 Report = Callable[[str, dict[str, Any]], None]
 """Told what is going on: a kind of event ("data", "step", "held out", "checkpoint") and its numbers."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where a run stands.
+
+    Attributes:
+        checkpoint: The file.
+        step: Steps done.
+        steps: Steps of the recipe.
+        seconds: Time spent learning, interruptions left out (s).
+        held_out: Senses → `loss` and `accuracy` on held-out episodes, when last judged.
+        calibration: Temperature and expected calibration error; None before the last step.
+    """
+
+    checkpoint: Path
+    step: int
+    steps: int
+    seconds: float
+    held_out: dict[str, Any]
+    calibration: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain JSON types."""
+        return {**asdict(self), "checkpoint": str(self.checkpoint), "finished": self.step == self.steps}
 
 
 @dataclass(frozen=True)
@@ -96,7 +121,7 @@ def train(
     device: str = "cpu",
     report: Report = lambda _kind, _numbers: None,
     stop_after: int | None = None,
-) -> Path:
+) -> Trained:
     """Train as the recipe says.
 
     Args:
@@ -110,7 +135,7 @@ def train(
         stop_after: Stop after so many steps, as if interrupted there.
 
     Returns:
-        The checkpoint, of the finished run or of where Ctrl-C stopped it.
+        Where the run stands: finished, or stopped by Ctrl-C, which leaves a checkpoint too.
 
     Raises:
         CheckpointError: There is nothing to resume, another recipe's run is there, or it cannot be written.
@@ -126,7 +151,10 @@ def train(
     with _interruptible() as interrupted:
         run = _Run(recipe, material, out, started, torch.device(device), report)
         run.learn(lambda step: interrupted() or (stop_after is not None and step >= stop_after))
-    return path
+    record = run.record
+    return Trained(
+        path, run.step, recipe.training.steps, record["seconds"], record["held_out"], record.get("calibration")
+    )
 
 
 @contextmanager
@@ -275,12 +303,12 @@ class _Run:
         results = {name: pair for name, pair in self._held_out_logits().items() if name != "camera"}
         logits, actions = (np.concatenate(arrays) for arrays in zip(*results.values(), strict=True))
         temperature = fit_temperature(logits, actions)
-        self.network.core.head.temperature.fill_(temperature)
+        self.network.core.set_temperature(temperature)
         self.record["calibration"] = {
             "temperature": temperature,
             "decisions": len(actions),
             "error_before": calibration_error(logits, actions),
-            "error": {name: calibration_error(l / temperature, a) for name, (l, a) in results.items()},
+            "error": {name: calibration_error(own / temperature, did) for name, (own, did) in results.items()},
         }
 
     def _save(self) -> None:

@@ -1,0 +1,48 @@
+"""What runs the graphs of a policy: ONNX Runtime in production, torch to compare with."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class CoreOutput(NamedTuple):
+    """What one step of the core gives.
+
+    Attributes:
+        parameters: Head outputs, float32 `(batch, n)`.
+        embedding: float32 `(batch, dim)`.
+        memory: float32 `(batch, memory_size)`.
+    """
+
+    parameters: np.ndarray
+    embedding: np.ndarray
+    memory: np.ndarray
+
+
+class Backend(Protocol):
+    """Runs encoders and core on numpy arrays."""
+
+    memory_size: int
+
+    def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Raw values of one input → tokens `(batch, n, dim)` and mask `(batch, n)`.
+
+        `values` are the encoder's arguments: frames; sound and length; token ids; or states.
+        """
+        ...
+
+    def step(
+        self,
+        tokens: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        present: np.ndarray,
+        age_s: np.ndarray,
+        memory: np.ndarray,
+    ) -> CoreOutput:
+        """One step of the core; see `sensorimotor.fusion.Fusion` for the shapes."""
+        ...
+
+    def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens `(1, n, dim)` and mask `(1, n)` to stand for an input that is absent."""
+        ...

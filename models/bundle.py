@@ -1,0 +1,155 @@
+"""A bundle: the directory that ships. It is checked before anything in it is used, and it is data, never code."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sensorimotor.errors import BundleError, SignatureError
+from sensorimotor.files import sha256
+from sensorimotor.models.signature import Signature
+from sensorimotor.perception.modality import Text
+from sensorimotor.perception.tokenizer import Tokenizer
+
+FORMAT = 1
+CONFIG, CORE, TOKENIZER, GOLDEN, WEIGHTS, CARD, SINGLE = (
+    "config.json",
+    "core.onnx",
+    "tokenizer.json",
+    "golden.npz",
+    "model.safetensors",
+    "README.md",
+    "policy.onnx",
+)
+BUNDLED = Path(__file__).parent / "bundles"
+MAX_CONFIG_BYTES = 4 * 2**20
+MAX_FILES = 256
+
+
+def encoder_file(name: str) -> str:
+    """The file of one input's encoder."""
+    return f"encoder.{name}.onnx"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose every file has been checked against its fingerprint.
+
+    Attributes:
+        path: The directory.
+        config: The content of `config.json`.
+        signature: What the policy expects and promises.
+        fingerprint: SHA-256 of the whole bundle, in hexadecimal.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    signature: Signature
+    fingerprint: str
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Bundle":
+        """Read and check a bundle.
+
+        Args:
+            source: A directory, or the name of a bundled policy (`default`).
+
+        Raises:
+            BundleError: It is missing, damaged, edited, or newer than this version can read.
+        """
+        path = _locate(source)
+        config = _read_config(path)
+        if not isinstance(config.get("format"), int) or config["format"] > FORMAT:
+            raise BundleError(
+                f"{path} has bundle format {config.get('format')}, this version reads up to {FORMAT}: "
+                "upgrade sensorimotor"
+            )
+        files, stated = config.get("files"), config.get("fingerprint")
+        if not isinstance(files, dict) or not 0 < len(files) <= MAX_FILES:
+            raise BundleError(f"{path / CONFIG} lists no files")
+        if stated != fingerprint_of(config):
+            raise BundleError(f"{path / CONFIG} was changed after it was written: its fingerprint does not fit")
+        for name, digest in files.items():
+            file = path / name
+            if "/" in name or "\\" in name or name.startswith("."):
+                raise BundleError(f"{path / CONFIG} lists {name!r}, which is no plain file name")
+            if not file.is_file():
+                raise BundleError(f"{path} is incomplete: {name} is missing")
+            if sha256(file) != digest:
+                raise BundleError(f"{file} is damaged or was changed: its fingerprint does not fit")
+        try:
+            signature = Signature.from_json(config["signature"])
+            needed = [CORE, *(encoder_file(name) for name in signature.inputs)]
+        except (KeyError, SignatureError) as error:
+            raise BundleError(f"{path / CONFIG} has no valid signature: {error}") from error
+        if missing := [name for name in needed if name not in files]:
+            raise BundleError(f"{path / CONFIG} does not list {', '.join(missing)}")
+        return cls(path, config, signature, stated)
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files."""
+        return self.path / name
+
+    @property
+    def memory_size(self) -> int:
+        """Width of the memory of one stream."""
+        return int(self.config["memory_size"])
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all its files."""
+        return sum(self.file(name).stat().st_size for name in [CONFIG, *self.config["files"]])
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer of its text inputs; None where it has none."""
+        lengths = [modality.max_tokens for modality in self.signature.inputs.values() if isinstance(modality, Text)]
+        return Tokenizer.load(self.file(TOKENIZER), max(lengths)) if lengths else None
+
+
+def fingerprint_of(config: Mapping[str, Any]) -> str:
+    """SHA-256 over everything `config.json` says but its own fingerprint; the files come in through their digests."""
+    content = {key: value for key, value in config.items() if key != "fingerprint"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def seal(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `config.json` over all files that are in the directory, with their digests and the fingerprint."""
+    files = {file.name: sha256(file) for file in sorted(path.iterdir()) if file.name != CONFIG}
+    sealed = {**config, "format": FORMAT, "files": files}
+    sealed["fingerprint"] = fingerprint_of(sealed)
+    (path / CONFIG).write_text(json.dumps(sealed, indent=2) + "\n")
+    return sealed
+
+
+def bundled_names() -> list[str]:
+    """Names of the policies that are installed with the library."""
+    return sorted(path.name for path in BUNDLED.iterdir() if (path / CONFIG).is_file()) if BUNDLED.is_dir() else []
+
+
+def _locate(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise BundleError(f"{path} is a file; a bundle is a directory with a {CONFIG}")
+    if str(source) in bundled_names():
+        return BUNDLED / str(source)
+    names = ", ".join(bundled_names()) or "none"
+    raise BundleError(f"there is no directory and no bundled policy {str(source)!r}; bundled: {names}")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    file = path / CONFIG
+    try:
+        if file.stat().st_size > MAX_CONFIG_BYTES:
+            raise BundleError(f"{file} is larger than {MAX_CONFIG_BYTES} bytes")
+        config = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is no bundle: it has no {CONFIG}") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{file} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise BundleError(f"{file} is not a JSON object")
+    return config

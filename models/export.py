@@ -1,0 +1,152 @@
+"""Export: a trained network becomes a bundle, but only if the exported graphs compute what the network computes."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sensorimotor.errors import OutputPathError
+from sensorimotor.files import replacing_directory
+from sensorimotor.models import bundle as layout
+from sensorimotor.models.bundle import Bundle, encoder_file, seal
+from sensorimotor.models.card import card
+from sensorimotor.models.golden import save_golden
+from sensorimotor.models.network import Core, Network
+from sensorimotor.models.onnx_backend import OnnxBackend
+from sensorimotor.models.parity import Evidence, check_parity
+from sensorimotor.models.policy import Policy
+from sensorimotor.models.single_file import SingleFileBackend, write_single_file
+from sensorimotor.models.torch_backend import TorchBackend
+from sensorimotor.perception.modality import Audio, Image, State, Text
+
+GOLDEN_STEPS = 100
+
+
+def export(
+    network: Network, evidence: Evidence, out: Path, config: Mapping[str, Any], *, single_file: bool = False
+) -> dict[str, Any]:
+    """Write a bundle, if the exported graphs agree with the network.
+
+    Args:
+        network: In any mode; it is exported in evaluation mode.
+        evidence: Real steps in closed loop, at least 1,000.
+        out: The bundle's directory; an older bundle there is replaced.
+        config: `name`, `description`, `metrics` and `provenance` of the policy.
+        single_file: Also write `policy.onnx`, all graphs merged into one step.
+
+    Returns:
+        The parity report.
+
+    Raises:
+        ParityError: They do not agree; nothing is written.
+        OutputPathError: `out` cannot be written, or is a directory with something else in it.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / layout.CONFIG).is_file():
+        raise OutputPathError(f"{out} has something else than a bundle in it; choose another directory")
+    with replacing_directory(out) as aside:
+        write_graphs(network, aside)
+        if network.tokenizer:
+            (aside / layout.TOKENIZER).write_text(network.tokenizer.to_json())
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, aside / layout.WEIGHTS)
+        seal(aside, _config(network, config, {}))
+        exported = OnnxBackend(Bundle.load(aside))
+        policy = Policy(network.signature, exported, network.tokenizer)
+        trained = Policy(network.signature, TorchBackend(network), network.tokenizer)
+        parity = check_parity(trained, policy, evidence)
+        if single_file:
+            write_single_file(network.signature, aside)
+            merged = SingleFileBackend(aside / layout.SINGLE, network.signature, network.memory_size)
+            parity["single_file"] = check_parity(
+                trained, Policy(network.signature, merged, network.tokenizer), evidence
+            )
+        save_golden(aside / layout.GOLDEN, policy, evidence.steps[:GOLDEN_STEPS], evidence.starts[:GOLDEN_STEPS])
+        full = _config(network, config, parity)
+        (aside / layout.CARD).write_text(card(network.signature, full))
+        seal(aside, full)
+    return parity
+
+
+def _config(network: Network, config: Mapping[str, Any], parity: Mapping[str, Any]) -> dict[str, Any]:
+    shapes = network.token_shapes()
+    return {
+        **config,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sensorimotor": version("sensorimotor"),
+        "signature": network.signature.to_json(),
+        "memory_size": network.memory_size,
+        "encoders": {name: {"tokens": shape.n, "dim": shape.dim} for name, shape in shapes.items()},
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "network": network.spec.model_dump(),
+        "thresholds": {"confidence": None, "novelty": None},
+        "parity": dict(parity),
+    }
+
+
+class _CoreGraph(nn.Module):
+    """The core with one list of tokens and masks, as the exporter wants it."""
+
+    def __init__(self, core: Core):
+        super().__init__()
+        self.core = core
+
+    def forward(
+        self, tokens: list[Tensor], masks: list[Tensor], present: Tensor, age_s: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return self.core(tokens, masks, present, age_s, memory)
+
+
+def write_graphs(network: Network, directory: Path) -> None:
+    """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis."""
+    network.eval()
+    rows = 2  # never 1: the exporter takes an axis of size 1 in the example for a constant
+    shapes = network.token_shapes()
+    for name, modality in network.signature.inputs.items():
+        arguments = tuple(torch.from_numpy(value) for value in example_values(modality, rows))
+        inputs = [f"{name}", f"{name}.length"][: len(arguments)]
+        _export(network.encoders[name], arguments, inputs, ["tokens", "mask"], directory / encoder_file(name))
+    tokens = [torch.zeros(rows, shape.n, shape.dim) for shape in shapes.values()]
+    masks = [torch.ones(rows, shape.n, dtype=torch.bool) for shape in shapes.values()]
+    present = torch.ones(rows, len(shapes), dtype=torch.bool)
+    example = (tokens, masks, present, torch.zeros(rows, len(shapes)), network.initial_memory(rows))
+    names = [*(f"{name}.tokens" for name in shapes), *(f"{name}.mask" for name in shapes), "present", "age_s", "memory"]
+    outputs = ["parameters", "embedding", "memory_out"]
+    _export(_CoreGraph(network.core).eval(), example, names, outputs, directory / layout.CORE)
+
+
+def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[np.ndarray, ...]:
+    """Arguments of an encoder with the right shapes and types, all zeros."""
+    match modality:
+        case Image(shape=shape):
+            return (np.zeros((rows, *shape), np.uint8),)
+        case Audio(samples=samples, channels=channels):
+            return np.zeros((rows, samples, channels), np.float32), np.full(rows, samples, np.int64)
+        case Text(max_tokens=tokens):
+            return (np.ones((rows, tokens), np.int64),)
+        case State(size=size):
+            return (np.zeros((rows, size), np.float32),)
+
+
+def _export(module: nn.Module, arguments: tuple[Any, ...], inputs: list[str], outputs: list[str], path: Path) -> None:
+    batch = torch.export.Dim.DYNAMIC
+
+    def dynamic(value: Any) -> Any:
+        return [dynamic(one) for one in value] if isinstance(value, list) else {0: batch}
+
+    program = torch.onnx.export(
+        module,
+        arguments,
+        dynamo=True,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=tuple(dynamic(argument) for argument in arguments),
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(str(path), external_data=False)

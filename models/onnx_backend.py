@@ -1,0 +1,91 @@
+"""The production back end: ONNX Runtime on the graphs of a bundle, with settings for small graphs and low latency."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sensorimotor.errors import BundleError, MissingExtraError, UsageError
+from sensorimotor.models.backend import CoreOutput
+from sensorimotor.models.bundle import CORE, Bundle, encoder_file
+
+
+def runtime() -> Any:
+    """The `onnxruntime` module.
+
+    Raises:
+        MissingExtraError: Neither of the two packages that bring it is installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("ONNX Runtime", ("cpu", "gpu"), "running a policy") from error
+    return onnxruntime
+
+
+class OnnxBackend:
+    """Sessions for all graphs of a bundle.
+
+    Args:
+        bundle: Checked already.
+        providers: Execution providers in order of preference.
+        threads: Threads inside one operator. One is fastest for graphs that take under a millisecond.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        UsageError: A provider is not available.
+        BundleError: A graph cannot be loaded.
+    """
+
+    def __init__(self, bundle: Bundle, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1):
+        ort = runtime()
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        if unknown := [name for name in providers if name not in ort.get_available_providers()]:
+            available = ", ".join(ort.get_available_providers())
+            raise UsageError(f"execution provider {', '.join(unknown)} is not available here; there are {available}")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        # Spinning threads would burn a core between the decisions of a live policy.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self.memory_size = bundle.memory_size
+        self._names = bundle.signature.names
+        self._shapes = {name: bundle.config["encoders"][name] for name in self._names}
+        self._encoders = {name: _session(ort, bundle, encoder_file(name), options, providers) for name in self._names}
+        self._core = _session(ort, bundle, CORE, options, providers)
+
+    def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """See `Backend.encode`."""
+        session = self._encoders[name]
+        feeds = {argument.name: value for argument, value in zip(session.get_inputs(), values, strict=True)}
+        tokens, mask = session.run(None, feeds)
+        return tokens, mask
+
+    def step(
+        self,
+        tokens: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        present: np.ndarray,
+        age_s: np.ndarray,
+        memory: np.ndarray,
+    ) -> CoreOutput:
+        """See `Backend.step`."""
+        feeds = {"present": present, "age_s": age_s, "memory": memory}
+        for name, value, mask in zip(self._names, tokens, masks, strict=True):
+            feeds[f"{name}.tokens"], feeds[f"{name}.mask"] = value, mask
+        return CoreOutput(*self._core.run(None, feeds))
+
+    def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """See `Backend.empty_tokens`."""
+        shape = self._shapes[name]
+        return np.zeros((1, shape["tokens"], shape["dim"]), np.float32), np.zeros((1, shape["tokens"]), bool)
+
+
+def _session(ort: Any, bundle: Bundle, file: str, options: Any, providers: Sequence[str]) -> Any:
+    try:
+        return ort.InferenceSession(str(bundle.file(file)), options, providers=list(providers))
+    except Exception as error:  # noqa: BLE001 (ONNX Runtime raises half a dozen types without a common base)
+        raise BundleError(f"{bundle.file(file)} cannot be loaded by ONNX Runtime: {error}") from error

@@ -1,0 +1,288 @@
+"""The runtime: a policy, loaded once, decides on one observation or on many at a time. It never needs torch."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensorimotor.actions.choice import choose
+from sensorimotor.actions.decision import Decision, GuardVerdict, InputReport
+from sensorimotor.errors import SignatureError, UsageError
+from sensorimotor.models.backend import Backend
+from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
+from sensorimotor.perception.buffers import latched
+from sensorimotor.perception.modality import Audio, Observation, Text
+from sensorimotor.perception.tokenizer import Tokenizer
+
+PASS = (GuardVerdict("critical", "pass"),)
+
+
+@dataclass
+class _Known:
+    """The tokens of the last value of an input, and what tells whether the next value is the same one."""
+
+    sequence: int | None
+    value: Any
+    tokens: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass
+class _Stream:
+    """What the runtime keeps between the decisions of one stream."""
+
+    memory: np.ndarray
+    step: int = 0
+    known: dict[str, _Known] = field(default_factory=dict)
+
+
+class Policy:
+    """Decides on observations. Each stream has its own memory; decisions of one stream must come in order.
+
+    Args:
+        signature: What comes in and goes out.
+        backend: What runs the graphs.
+        tokenizer: For text inputs.
+        fingerprint: Of the bundle; it goes into every decision.
+
+    Example:
+        policy = Policy.load("default")
+        decision = policy.act({"camera": frame, "instruction": "go to the red ball"})
+        print(decision.label, decision.confidence)
+    """
+
+    def __init__(
+        self, signature: Signature, backend: Backend, tokenizer: Tokenizer | None = None, fingerprint: str = ""
+    ):
+        if tokenizer is None and any(isinstance(modality, Text) for modality in signature.inputs.values()):
+            raise SignatureError("a policy with a text input needs a tokenizer")
+        self.signature, self.fingerprint = signature, fingerprint
+        self._backend, self._tokenizer = backend, tokenizer
+        self._empty = [backend.empty_tokens(name) for name in signature.names]
+        self._streams: dict[str, _Stream] = {}
+
+    @classmethod
+    def load(
+        cls, source: str | Path, *, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1
+    ) -> "Policy":
+        """Load a bundle into ONNX Runtime.
+
+        Args:
+            source: A bundle directory, or the name of a bundled policy.
+            providers: ONNX Runtime execution providers in order of preference.
+            threads: Threads inside one operator.
+
+        Raises:
+            BundleError: The bundle is missing, damaged, edited or too new.
+            MissingExtraError: ONNX Runtime is not installed.
+            UsageError: A provider is not available.
+        """
+        from sensorimotor.models.onnx_backend import OnnxBackend
+
+        bundle = Bundle.load(source)
+        backend = OnnxBackend(bundle, providers, threads)
+        return cls(bundle.signature, backend, bundle.tokenizer(), bundle.fingerprint)
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        ages_s: Mapping[str, float] | None = None,
+        sequences: Mapping[str, int] | None = None,
+        stream: str = "main",
+    ) -> Decision:
+        """Decide on one observation.
+
+        Args:
+            observation: Input name → raw value; inputs may be missing.
+            ages_s: Input name → age of its newest sample (s); what is not named is new. Latched inputs do not age.
+            sequences: Input name → sequence number of its value. An input with the same number as at the last decision
+                is taken to be unchanged and not encoded again; without numbers, contents are compared.
+            stream: Whose memory to use.
+
+        Raises:
+            ObservationError: An input is unknown or not what the signature says, or there is none at all.
+            OutputError: The network gave NaN or infinity; the stream's memory is unchanged.
+        """
+        return self.act_batch([observation], ages_s=[ages_s or {}], sequences=[sequences or {}], streams=[stream])[0]
+
+    def act_batch(
+        self,
+        observations: Sequence[Observation],
+        *,
+        ages_s: Sequence[Mapping[str, float]] | None = None,
+        sequences: Sequence[Mapping[str, int]] | None = None,
+        streams: Sequence[str] | None = None,
+    ) -> list[Decision]:
+        """Decide on one observation of each of several streams; no row influences another.
+
+        Args:
+            observations: One a stream.
+            ages_s: As for `act`, one mapping a stream.
+            sequences: As for `act`, one mapping a stream.
+            streams: Names of the streams; without them, "0", "1", ….
+
+        Raises:
+            UsageError: A stream is named twice, or the lengths differ.
+            ObservationError: As for `act`.
+            OutputError: As for `act`; no stream's memory has changed.
+        """
+        began = time.perf_counter()
+        count = len(observations)
+        ages_s = [{}] * count if ages_s is None else ages_s
+        sequences = [{}] * count if sequences is None else sequences
+        names = [str(i) for i in range(count)] if streams is None else list(streams)
+        if not len(ages_s) == len(sequences) == len(names) == count:
+            raise UsageError(
+                f"{count} observations with {len(ages_s)} ages, {len(sequences)} sequences, {len(names)} streams"
+            )
+        if len(set(names)) != count:
+            raise UsageError("a stream can decide once a batch: its next decision needs the memory of the one before")
+        if not count:
+            return []
+        checked = [self.signature.check(observation) for observation in observations]
+        age = self._ages(checked, ages_s)
+        rows = [self._streams.get(name) or _Stream(np.zeros(self._backend.memory_size, np.float32)) for name in names]
+
+        timings_ms: dict[str, float] = {}
+        known = [dict(row.known) for row in rows]
+        cached = [self._encode(name, checked, sequences, known, timings_ms) for name in self.signature.names]
+
+        before_core = time.perf_counter()
+        present = np.array([[name in values for name in self.signature.names] for values in checked])
+        tokens, masks = self._gather(known, present)
+        output = self._backend.step(tokens, masks, present, age, np.stack([row.memory for row in rows]))
+        choices = [choose(self.signature.action_space, parameters) for parameters in output.parameters]
+        now = time.perf_counter()
+        timings_ms["core"], timings_ms["total"] = (now - before_core) * 1e3, (now - began) * 1e3
+
+        decisions = []
+        for i, (name, row, choice) in enumerate(zip(names, rows, choices, strict=True)):
+            verdicts, executed, label = self._guard(checked[i], choice.action, choice.label)
+            decisions.append(
+                Decision(
+                    policy=self.fingerprint,
+                    stream=name,
+                    step=row.step,
+                    selected=choice.action,
+                    executed=executed,
+                    label=label,
+                    probabilities=choice.probabilities,
+                    confidence=choice.confidence,
+                    novelty=None,
+                    inputs={
+                        key: InputReport(True, float(age[i, j]), sequences[i].get(key), cached[j][i])
+                        if key in checked[i]
+                        else InputReport(False)
+                        for j, key in enumerate(self.signature.names)
+                    },
+                    verdicts=verdicts,
+                    timings_ms=dict(timings_ms),
+                    labels=self.signature.action_space.labels,
+                    parameters=output.parameters[i],
+                )
+            )
+            self._streams[name] = _Stream(output.memory[i], row.step + 1, known[i])
+        return decisions
+
+    def reset(self, stream: str | None = None) -> None:
+        """Forget the memory of one stream, or of all: the next decision is the first of an episode."""
+        if stream is None:
+            self._streams.clear()
+        else:
+            self._streams.pop(stream, None)
+
+    def memory(self, stream: str = "main") -> np.ndarray:
+        """A copy of a stream's memory, float32 `(memory_size,)`: zeros before its first decision."""
+        known = self._streams.get(stream)
+        return np.zeros(self._backend.memory_size, np.float32) if known is None else known.memory.copy()
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the policy has never been taught."""
+        return self._tokenizer.unknown(text) if self._tokenizer else []
+
+    def _ages(self, checked: Sequence[Mapping[str, Any]], ages_s: Sequence[Mapping[str, float]]) -> np.ndarray:
+        age = np.zeros((len(checked), len(self.signature.names)), np.float32)
+        for i, given in enumerate(ages_s):
+            for j, (name, modality) in enumerate(self.signature.inputs.items()):
+                if name in given and name in checked[i] and not latched(modality):
+                    if not given[name] >= 0:
+                        raise UsageError(f"the age of input {name!r} is {given[name]} s; ages are not negative")
+                    age[i, j] = min(given[name], modality.max_age_s)
+        return age
+
+    def _encode(
+        self,
+        name: str,
+        checked: Sequence[Mapping[str, Any]],
+        sequences: Sequence[Mapping[str, int]],
+        known: list[dict[str, _Known]],
+        timings_ms: dict[str, float],
+    ) -> list[bool]:
+        """Bring `known` up to date for one input; says which rows were already."""
+        cached = [
+            name in values and _unchanged(known[i].get(name), values[name], sequences[i].get(name))
+            for i, values in enumerate(checked)
+        ]
+        new = [i for i, values in enumerate(checked) if name in values and not cached[i]]
+        if new:
+            began = time.perf_counter()
+            tokens, mask = self._backend.encode(name, self._arguments(name, [checked[i][name] for i in new]))
+            timings_ms[f"encode.{name}"] = (time.perf_counter() - began) * 1e3
+            for row, i in enumerate(new):
+                value, sequence = checked[i][name], sequences[i].get(name)
+                # Cameras reuse their buffers: without a sequence number only a copy can tell what has changed.
+                kept = None if sequence is not None else value if isinstance(value, str) else value.copy()
+                known[i][name] = _Known(sequence, kept, tokens[row], mask[row])
+        return cached
+
+    def _arguments(self, name: str, values: Sequence[Any]) -> tuple[np.ndarray, ...]:
+        """The encoder's arguments for the values of some rows."""
+        match self.signature.inputs[name]:
+            case Text() as text:
+                assert self._tokenizer is not None
+                return (np.stack([self._tokenizer.encode(value) for value in values])[:, : text.max_tokens],)
+            case Audio() as audio:
+                sound = np.zeros((len(values), audio.samples, audio.channels), np.float32)
+                for row, value in zip(sound, values, strict=True):
+                    row[: len(value)] = value
+                return sound, np.array([len(value) for value in values], np.int64)
+        return (values[0][None] if len(values) == 1 else np.stack(values),)
+
+    def _gather(self, known: list[dict[str, _Known]], present: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Tokens and masks of every input for all rows, with stand-ins for absent ones."""
+        tokens, masks = [], []
+        for j, name in enumerate(self.signature.names):
+            empty_tokens, empty_mask = self._empty[j]
+            here = [row[name] if present[i, j] else None for i, row in enumerate(known)]
+            tokens.append(np.stack([one.tokens if one else empty_tokens[0] for one in here]))
+            masks.append(np.stack([one.mask if one else empty_mask[0] for one in here]))
+        return tokens, masks
+
+    def _guard(self, values: Mapping[str, Any], action: Any, label: str) -> tuple[tuple[GuardVerdict, ...], Any, str]:
+        """Hold where a critical input is missing."""
+        missing = [name for name, modality in self.signature.inputs.items() if modality.critical and name not in values]
+        if not missing:
+            return PASS, action, label
+        verdict = GuardVerdict("critical", "hold", f"{', '.join(missing)} missing")
+        match self.signature.safe_action:
+            case Constant(safe):
+                name = self.signature.action_space.label(safe) if isinstance(safe, int) else "hold"
+                return (verdict,), safe, name
+            case HoldPosition(name):
+                return (verdict,), values.get(name), "hold"
+            case ActuatorHold():
+                return (verdict,), None, "hold"
+        raise AssertionError(self.signature.safe_action)
+
+
+def _unchanged(known: _Known | None, value: Any, sequence: int | None) -> bool:
+    if known is None:
+        return False
+    if sequence is not None or known.sequence is not None:
+        return sequence == known.sequence
+    return known.value == value if isinstance(value, str) else np.array_equal(known.value, value)

@@ -1,0 +1,70 @@
+"""All graphs of a bundle merged into one ONNX file that does one step: for runtimes that take a single model.
+
+Inputs are the raw values of all inputs, `present`, `age_s` and `memory`; outputs `parameters`, `embedding` and
+`memory_out`. An absent input still has to be given something of its shape; zeros will do.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensorimotor.models.backend import CoreOutput
+from sensorimotor.models.bundle import CORE, SINGLE, encoder_file
+from sensorimotor.models.onnx_backend import runtime
+from sensorimotor.models.signature import Signature
+
+
+def write_single_file(signature: Signature, directory: Path) -> Path:
+    """Merge the encoders and the core that are in `directory` into `policy.onnx` there."""
+    import onnx
+    from onnx import compose
+
+    merged = compose.add_prefix(onnx.load(directory / CORE), "core/", rename_inputs=False, rename_outputs=False)
+    for name in signature.names:
+        encoder = compose.add_prefix(onnx.load(directory / encoder_file(name)), f"{name}/", rename_inputs=False)
+        encoder.ir_version = merged.ir_version
+        io_map = [(f"{name}/tokens", f"{name}.tokens"), (f"{name}/mask", f"{name}.mask")]
+        merged = compose.merge_models(encoder, merged, io_map=io_map)
+    onnx.checker.check_model(merged)
+    path = directory / SINGLE
+    onnx.save(merged, path)
+    return path
+
+
+class SingleFileBackend:
+    """Runs `policy.onnx` as a back end, so that it can be held against the parts it was merged from.
+
+    Its encoders cannot run on their own, so the "tokens" it hands out are the raw values themselves.
+    """
+
+    def __init__(self, path: Path, signature: Signature, memory_size: int):
+        self._session = runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self._signature, self.memory_size = signature, memory_size
+
+    def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Hand the raw values through: the first as tokens, the second, a length, as mask."""
+        return values[0], values[1] if len(values) > 1 else np.zeros(len(values[0]), np.int64)
+
+    def step(
+        self,
+        tokens: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        present: np.ndarray,
+        age_s: np.ndarray,
+        memory: np.ndarray,
+    ) -> CoreOutput:
+        """See `Backend.step`."""
+        feeds: dict[str, Any] = {"present": present, "age_s": age_s, "memory": memory}
+        for name, value, length in zip(self._signature.names, tokens, masks, strict=True):
+            feeds[name], feeds[f"{name}.length"] = value, length
+        wanted = {argument.name for argument in self._session.get_inputs()}
+        outputs = self._session.run(["parameters", "embedding", "memory_out"], {name: feeds[name] for name in wanted})
+        return CoreOutput(*outputs)
+
+    def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Zeros of the raw value's shape, and a length of 0."""
+        from sensorimotor.models.export import example_values
+
+        return np.zeros_like(example_values(self._signature.inputs[name], 1)[0]), np.zeros(1, np.int64)

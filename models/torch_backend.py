@@ -1,0 +1,52 @@
+"""The reference back end: the trained network in eager torch, to hold exported graphs against. Never needed to run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sensorimotor.models.backend import CoreOutput
+from sensorimotor.models.network import Network
+
+
+class TorchBackend:
+    """Runs a network's encoders and core in evaluation mode.
+
+    Args:
+        network: The network; it is put into evaluation mode.
+    """
+
+    def __init__(self, network: Network):
+        self.network = network.eval()
+        self.memory_size = network.memory_size
+        self._shapes = network.token_shapes()
+
+    @torch.inference_mode()
+    def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """See `Backend.encode`."""
+        tokens, mask = self.network.encoders[name](*(torch.from_numpy(value) for value in values))
+        return tokens.numpy(), mask.numpy()
+
+    @torch.inference_mode()
+    def step(
+        self,
+        tokens: Sequence[np.ndarray],
+        masks: Sequence[np.ndarray],
+        present: np.ndarray,
+        age_s: np.ndarray,
+        memory: np.ndarray,
+    ) -> CoreOutput:
+        """See `Backend.step`."""
+        outputs = self.network.core(
+            [torch.from_numpy(value) for value in tokens],
+            [torch.from_numpy(value) for value in masks],
+            torch.from_numpy(present),
+            torch.from_numpy(age_s),
+            torch.from_numpy(memory),
+        )
+        return CoreOutput(*(output.numpy() for output in outputs))
+
+    def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """See `Backend.empty_tokens`."""
+        shape = self._shapes[name]
+        return np.zeros((1, shape.n, shape.dim), np.float32), np.zeros((1, shape.n), bool)

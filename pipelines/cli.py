@@ -1,0 +1,224 @@
+"""The command `sensorimotor`: one verb for each thing that people do with a policy.
+
+Every verb has `--json`: one JSON object on standard output and nothing else. Progress goes to standard error. Exit
+status: 0 done, 1 the job failed, 2 wrong use. Heavy imports happen inside the verbs.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorimotor.errors import MissingExtraError, SensorimotorError
+
+app = typer.Typer(
+    help="Train a policy that sees, hears and reads; export it once; run it inside a latency budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+CACHE = Path("~/.cache/sensorimotor")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"sensorimotor {version('sensorimotor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    policy: PolicyArgument = "default",
+    out: Annotated[Path, typer.Option(help="Directory for demo.mp4, decisions.jsonl and summary.json.")] = Path(
+        "demo-out"
+    ),
+    episodes: Annotated[int, typer.Option(min=1, max=1000, help="Episodes of each level.")] = 2,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first room.")] = None,
+    speaker: Annotated[
+        list[str] | None, typer.Option(help="Who speaks, e.g. `espeak:en-us+f3`; may be repeated.")
+    ] = None,
+    film: Annotated[bool, typer.Option(help="Make the film.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Watch a policy act: it hears a spoken mission, sees a room, and goes there.
+
+    Example: `sensorimotor demo --episodes 3 --speaker espeak:en-gb-scotland`
+    """
+    from sensorimotor.pipelines import demo as module
+
+    options: dict[str, Any] = {"episodes": episodes, "film": film}
+    if seed is not None:
+        options["seed"] = seed
+    if speaker:
+        options["speakers"] = tuple(speaker)
+    if as_json:
+        _print_json(module.demo(policy, out, **options))
+        return
+    from sensorimotor.pipelines import console
+
+    console.demo_table(module.demo(policy, out, watch=console.show_event, **options))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML); see recipes/ in the source.")],
+    out: Annotated[Path, typer.Option(help="Directory for the checkpoint, the log and TensorBoard's files.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make demonstrations.")] = os.cpu_count() or 1,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, …")] = "cpu",
+    cache: Annotated[Path, typer.Option(help="Where demonstrations and speech are kept.")] = CACHE,
+    as_json: Json = False,
+) -> None:
+    """Train a policy by imitation, as a recipe says. Ctrl-C writes a checkpoint; --resume continues.
+
+    Example: `sensorimotor train recipes/quick.toml --out runs/quick`
+    """
+    _require("torch", "train", "training")
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.recipe import load_recipe
+    from sensorimotor.pipelines.train import train as run
+
+    checked = load_recipe(recipe)
+    with console.training() as report:
+        done = run(
+            checked,
+            out,
+            cache=cache.expanduser(),
+            resume=resume,
+            workers=workers,
+            device=device,
+            report=report,
+        )
+    if as_json:
+        _print_json(done.to_json())
+    else:
+        console.trained(done)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, or the directory of its run.")],
+    out: Annotated[Path, typer.Option(help="The bundle's directory.")],
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="Also write policy.onnx, one graph for a step.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a checkpoint into a bundle, if the exported graphs compute what the network computes.
+
+    Example: `sensorimotor export runs/quick --out bundles/quick`
+    """
+    _require("torch", "train", "exporting")
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.export import export_checkpoint
+
+    with console.err.status("exporting and comparing"):
+        report = export_checkpoint(checkpoint, out, single_file=single_file)
+    if as_json:
+        _print_json({"bundle": str(out), "parity": report})
+    else:
+        console.parity_table(report, str(out))
+
+
+@app.command()
+def evaluate(
+    policy: PolicyArgument,
+    env: Annotated[str, typer.Option(help="A BabyAI level.")] = "BabyAI-GoToLocal-v0",
+    episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 512,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first; evaluation begins at 1000000000.")
+    ] = 1_000_000_000,
+    inputs: Annotated[
+        str | None, typer.Option(help="What the policy is shown, e.g. `camera,mic`. Default: everything.")
+    ] = None,
+    speaker: Annotated[
+        list[str] | None, typer.Option(help="Who speaks; may be repeated, then one is drawn an episode.")
+    ] = None,
+    swap_mission: Annotated[
+        bool, typer.Option("--swap-mission", help="Give, and score, the mission of another object of the room.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Play many episodes in closed loop and report success, path length and attention to the instruction.
+
+    Example: `sensorimotor evaluate default --inputs camera,mic --speaker espeak:en-us+f3 --episodes 100`
+    """
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.evaluate import Trial
+    from sensorimotor.pipelines.evaluate import evaluate as run
+
+    names = tuple(name.strip() for name in inputs.split(",") if name.strip()) if inputs is not None else None
+    trial = Trial(policy, env, names, tuple(speaker or ("espeak:en-us+f3",)), swap_mission)
+    with console.counting(env, episodes) as progress:
+        report = run(trial, episodes, seed, workers=workers, progress=progress)
+    if as_json:
+        _print_json(report)
+    else:
+        console.evaluation_table(report)
+
+
+@app.command()
+def inspect(
+    policy: PolicyArgument,
+    verify: Annotated[bool, typer.Option("--verify", help="Replay the golden set on this machine.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a bundle expects, promises and remembers.
+
+    Example: `sensorimotor inspect default --verify`
+    """
+    from sensorimotor.pipelines.inspect import inspect as look
+
+    report = look(policy, verify=verify)
+    if as_json:
+        _print_json(report)
+    else:
+        from sensorimotor.pipelines import console
+
+        console.inspection(report)
+    if report["golden"] and not report["golden"]["ok"]:
+        raise SensorimotorError(f"{policy} does not give on this machine what its golden set says")
+
+
+def _require(package: str, extra: str, purpose: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise MissingExtraError(package, extra, purpose)
+
+
+def _print_json(content: Any) -> None:
+    json.dump(content, sys.stdout)
+    sys.stdout.write("\n")
+
+
+def main() -> None:
+    """Run the command line; errors of this library become one sentence and an exit status."""
+    try:
+        app()
+    except SensorimotorError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        sys.exit(1)

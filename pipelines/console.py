@@ -1,0 +1,204 @@
+"""What people see on the terminal: progress on standard error, results as tables on standard output."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sensorimotor.pipelines.demo import Begun, Decided, Ended, Event
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_event(event: Event) -> None:
+    """One event of the demonstration, as it happens."""
+    match event:
+        case Begun(level, mission):
+            err.print(f'\n[bold]{level}[/bold]  hears [italic cyan]"{escape(mission)}"[/italic cyan]')
+        case Decided(decision):
+            bar = "█" * round(20 * (decision.confidence or 0))
+            err.print(
+                f"  {decision.step + 1:>3}  {decision.label:<8} [green]{bar:<20}[/green] "
+                f"{decision.confidence or 0:>6.1%}  [dim]{decision.timings_ms['total']:.2f} ms[/dim]"
+            )
+        case Ended(success, steps):
+            err.print(
+                f"  [bold green]solved[/bold green] in {steps} steps" if success else "  [bold red]missed[/bold red]"
+            )
+
+
+def demo_table(summary: dict[str, Any]) -> None:
+    """The demonstration's result and the paths of what it wrote."""
+    table = Table(title="sensorimotor demo: seen, heard, acted", title_justify="left")
+    for name in ("level", "solved / played", "steps", "decision p50", "p95", "p99 (ms)"):
+        table.add_column(name, justify="left" if name == "level" else "right")
+    for row in summary["levels"]:
+        ms = row["decision_ms"]
+        table.add_row(
+            row["level"].removeprefix("BabyAI-").removesuffix("-v0"),
+            f"{row['solved']} / {row['played']}",
+            f"{row['mean_steps']:.1f}",
+            *(f"{ms[q]:.2f}" for q in ("p50", "p95", "p99")),
+        )
+    out.print()
+    out.print(table)
+    for name, path in summary["files"].items():
+        out.print(f"{name:>10}  {path}", soft_wrap=True)
+    out.print(f"{'memory':>10}  {summary['max_rss_mb']} MB at most")
+
+
+def trained(run: Any) -> None:
+    """Where a training run stands."""
+    rows = {
+        "checkpoint": str(run.checkpoint),
+        "steps": f"{run.step} of {run.steps}" + ("" if run.step == run.steps else "  (continue with --resume)"),
+        "time": f"{run.seconds / 60:.1f} minutes",
+    }
+    for senses, judged in run.held_out.items():
+        rows[senses] = f"agrees with the expert in {judged['accuracy']:.1%} of held-out decisions"
+    if run.calibration:
+        errors = ", ".join(f"{error:.3f} ({senses})" for senses, error in run.calibration["error"].items())
+        rows["calibration error"] = errors
+    out.print(_pairs(rows))
+
+
+def evaluation_table(report: dict[str, Any]) -> None:
+    """The result of an evaluation."""
+    low, high = report["ci95"]
+    rows = {
+        "policy": report["policy"],
+        "environment": report["env"],
+        "inputs": ", ".join(report["inputs"]) if report["inputs"] else "all",
+        "speaker": report["speaker"] or "–",
+        "episodes": f"{report['episodes']} from seed {report['seed']}",
+        "success": f"{report['success_rate']:.1%}  (95 % interval {low:.1%} – {high:.1%})",
+        "SPL": _number(report["spl"], ".3f"),
+        "first object correct": _number(report["first_object_correct"], ".1%"),
+        "mean steps": f"{report['mean_steps']:.1f}",
+        "decision": "  ".join(f"{name} {value:.2f}" for name, value in report["decision_ms"].items()) + " ms",
+    }
+    out.print(_pairs(rows))
+
+
+def parity_table(report: dict[str, Any], path: str) -> None:
+    """The result of an export."""
+    rows = {
+        "bundle": path,
+        "subsets of inputs": f"{report['subsets']} at batch {', '.join(map(str, report['batches']))}",
+        "largest difference": f"{report['max_error']:.1e}  (allowed {report['tolerance']:.0e})",
+        "along a stream": f"{report['stream_max_error']:.1e}  ({report['stream_steps']} steps, one memory)",
+        "in closed loop": f"{report['closed_loop_max_error']:.1e}  ({report['closed_loop_steps']} steps, same actions)",
+    }
+    out.print(_pairs(rows))
+
+
+def inspection(report: dict[str, Any]) -> None:
+    """What is in a bundle."""
+    signature, provenance, parity = report["signature"], report["provenance"], report["parity"]
+    out.print(f"[bold]{escape(report['name'])}[/bold]  {escape(report['description'])}\n")
+    table = Table("input", "kind", "shape", "critical", "max age", title="signature", title_justify="left")
+    for name, modality in signature["inputs"].items():
+        shape = {key: value for key, value in modality.items() if key not in ("kind", "critical", "max_age_s")}
+        described = " ".join(f"{key}={value}" for key, value in shape.items() if value not in ([], None))
+        critical = "yes" if modality["critical"] else "no"
+        table.add_row(name, modality["kind"], described, critical, f"{modality['max_age_s']:g} s")
+    out.print(table)
+    space, safe = signature["action_space"], signature["safe_action"]
+    golden, rows = report["golden"], {}
+    rows["actions"] = f"{space['kind']}: {', '.join(space.get('labels', [])) or space}"
+    rows["safe action"] = f"{safe['kind']} {_safe_label(safe, space)}"
+    rows["rate"] = f"{signature['rate_hz']:g} decisions a second"
+    rows["size"] = (
+        f"{report['size_bytes'] / 1e6:.2f} MB, {report['parameters']:,} parameters, memory of {report['memory_size']}"
+    )
+    rows["files"] = ", ".join(f"{name} {size / 1e3:.0f} kB" for name, size in report["files"].items())
+    rows["trained"] = (
+        f"recipe {provenance['recipe']['name']}, {provenance['steps']} steps, {provenance['hours']:.2f} h on "
+        f"{provenance['machine']['processor']}"
+    )
+    for senses, judged in report["metrics"]["held_out"].items():
+        rows[senses] = f"agrees with the expert in {judged['accuracy']:.1%} of held-out decisions"
+    rows["parity"] = f"largest difference {parity['max_error']:.1e}, allowed {parity['tolerance']:.0e}"
+    rows["fingerprint"] = report["fingerprint"]
+    rows["made"] = f"{report['created']} by sensorimotor {report['sensorimotor']}, bundle format {report['format']}"
+    if golden:
+        verdict = "[green]as promised[/green]" if golden["ok"] else "[red]not as promised[/red]"
+        rows["golden set, here"] = (
+            f"{verdict}: {golden['same_actions']} of {golden['steps']} actions the same, "
+            f"largest difference {golden['max_error']:.1e}"
+        )
+    out.print(_pairs(rows))
+
+
+def _safe_label(safe: dict[str, Any], space: dict[str, Any]) -> str:
+    if safe["kind"] == "constant":
+        labels = space.get("labels")
+        return str(labels[safe["action"]] if labels else safe["action"])
+    return str(safe.get("input", ""))
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _pairs(rows: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar over `total` items; call what it gives with the number done since the last call."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def training() -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """A progress bar with loss, accuracy and speed; call what it gives with what `train` reports."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("gathering", total=None, numbers="")
+
+        def report(kind: str, numbers: dict[str, Any]) -> None:
+            match kind:
+                case "data":
+                    progress.update(task, description=numbers["what"])
+                case "step":
+                    progress.update(
+                        task,
+                        description="imitating",
+                        total=numbers["steps"],
+                        completed=numbers["step"],
+                        numbers=f"loss {numbers['loss']:.3f}  accuracy {numbers['accuracy']:.1%}  "
+                        f"{numbers['samples_per_s']:.0f} samples/s",
+                    )
+                case "held out":
+                    judged = ", ".join(
+                        f"{senses} {one['accuracy']:.1%} (loss {one['loss']:.3f})"
+                        for senses, one in numbers.items()
+                        if senses != "step"
+                    )
+                    progress.console.print(f"step {numbers['step']}, held-out accuracy: {judged}")
+                case "checkpoint":
+                    progress.console.print(f"[dim]step {numbers['step']}: checkpoint written[/dim]")
+
+        yield report

@@ -1,0 +1,82 @@
+"""From a checkpoint to a bundle: real episodes for the parity gate and the golden set, then the export itself."""
+
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from sensorimotor.actions.decision import Decision
+from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint
+from sensorimotor.models.export import export
+from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence
+from sensorimotor.models.policy import Policy
+from sensorimotor.models.torch_backend import TorchBackend
+from sensorimotor.perception.buffers import Sensed
+from sensorimotor.pipelines.babyai import BabyAIWorld
+from sensorimotor.pipelines.recipe import Recipe, parse_recipe
+from sensorimotor.pipelines.rollout import play
+from sensorimotor.pipelines.speech import speaker
+
+EVIDENCE_SEED = 950_000_000
+"""Rooms that were neither trained on nor are evaluated on."""
+FALLBACK_SPEAKER = "espeak:en-us"
+SENSES = (("camera", "mic", "instruction"), ("camera", "mic"), ("camera", "instruction"))
+
+
+def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False) -> dict[str, Any]:
+    """Export a checkpoint into a bundle.
+
+    Args:
+        checkpoint: The file, or the directory of its run.
+        out: The bundle's directory.
+        single_file: Also write `policy.onnx`.
+
+    Returns:
+        The parity report.
+
+    Raises:
+        CheckpointError: It cannot be read.
+        ParityError: The exported graphs differ from the network; nothing is written.
+        OutputPathError: `out` cannot be written.
+    """
+    trained = load_checkpoint(checkpoint)
+    recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
+    evidence = closed_loop_evidence(trained, recipe)
+    return export(trained.network, evidence, out, _description(trained, recipe), single_file=single_file)
+
+
+def closed_loop_evidence(trained: Checkpoint, recipe: Recipe) -> Evidence:
+    """What the trained network saw while it played, in torch: over 1,000 steps of all levels and sets of senses."""
+    network = trained.network
+    policy = Policy(network.signature, TorchBackend(network), network.tokenizer)
+    names = recipe.speech.held_out_speakers if recipe.speech else (FALLBACK_SPEAKER,)
+    voices = [speaker(name) for name in names]
+    worlds = [BabyAIWorld(level.id, speakers=voices) for level in recipe.data.levels]
+    steps: list[Sensed] = []
+    starts: list[bool] = []
+
+    def note(sensed: Sensed, decision: Decision) -> None:
+        steps.append(sensed)
+        starts.append(decision.step == 0)
+
+    rounds = zip(cycle(SENSES), cycle(world for world in worlds for _ in SENSES), strict=False)
+    for episode, (senses, world) in enumerate(rounds):
+        play(policy, world, EVIDENCE_SEED + episode, senses, watch=note)
+        if len(steps) >= CLOSED_LOOP_STEPS:
+            return Evidence(steps, starts)
+    raise AssertionError("the rounds never end")
+
+
+def _description(trained: Checkpoint, recipe: Recipe) -> dict[str, Any]:
+    record = trained.record
+    return {
+        "name": recipe.name,
+        "description": recipe.description,
+        "metrics": {"held_out": record["held_out"], "calibration": record.get("calibration")},
+        "provenance": {
+            "recipe": trained.recipe,
+            "steps": trained.step,
+            "hours": record["seconds"] / 3600,
+            "machine": record["machine"],
+            "versions": record["versions"],
+        },
+    }

@@ -1,0 +1,48 @@
+"""What a bundle expects, promises and remembers, and whether it still does so on this machine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.golden import verify_golden
+from sensorimotor.models.onnx_backend import OnnxBackend
+from sensorimotor.models.policy import Policy
+
+
+def inspect(
+    source: str, *, verify: bool = False, providers: Sequence[str] = ("CPUExecutionProvider",)
+) -> dict[str, Any]:
+    """A JSON-able description of a bundle.
+
+    Args:
+        source: A bundle directory or a bundled name.
+        verify: Also replay the golden set here; the result is under `golden`.
+        providers: ONNX Runtime execution providers to replay it with.
+
+    Raises:
+        BundleError: It is missing, damaged, edited or too new.
+    """
+    bundle = Bundle.load(source)
+    config = bundle.config
+    report = {
+        "name": config["name"],
+        "description": config["description"],
+        "path": str(bundle.path),
+        "fingerprint": bundle.fingerprint,
+        "created": config["created"],
+        "sensorimotor": config["sensorimotor"],
+        "format": config["format"],
+        "signature": bundle.signature.to_json(),
+        "memory_size": bundle.memory_size,
+        "parameters": config["parameters"],
+        "size_bytes": bundle.size_bytes,
+        "files": {name: bundle.file(name).stat().st_size for name in config["files"]},
+        "metrics": config["metrics"],
+        "parity": config["parity"],
+        "provenance": config["provenance"],
+        "golden": None,
+    }
+    if verify:
+        policy = Policy(bundle.signature, OnnxBackend(bundle, providers), bundle.tokenizer(), bundle.fingerprint)
+        report["golden"] = verify_golden(bundle, policy)
+    return report

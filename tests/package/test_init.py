@@ -1,0 +1,33 @@
+import importlib.metadata
+
+import pytest
+
+import sensorimotor
+
+
+@pytest.mark.parametrize("name", sensorimotor.__all__)
+def test_every_public_name_can_be_imported_from_the_top(name):
+    assert getattr(sensorimotor, name) is not None
+
+
+def test_the_version_is_that_of_the_installed_distribution():
+    assert sensorimotor.__version__ == importlib.metadata.version("sensorimotor")
+
+
+def test_the_public_names_are_those_of_the_modules_themselves():
+    from sensorimotor.actions.space import Discrete
+    from sensorimotor.errors import SensorimotorError
+    from sensorimotor.models.signature import Signature
+
+    assert sensorimotor.Discrete is Discrete
+    assert sensorimotor.Signature is Signature
+    assert sensorimotor.SensorimotorError is SensorimotorError
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error_that_says_so():
+    with pytest.raises(AttributeError, match="module 'sensorimotor' has no attribute 'Polciy'"):
+        sensorimotor.Polciy  # noqa: B018
+
+
+def test_completion_offers_exactly_the_public_names():
+    assert dir(sensorimotor) == sorted(sensorimotor.__all__)
