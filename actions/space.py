@@ -1,6 +1,7 @@
 """What a policy can do: a Gymnasium space with the names, units and limits that a person or a guard needs."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ class ActionSpace:
             raise SignatureError(f"action labels are not unique: {', '.join(self.labels)}")
         if self.units and not isinstance(self.space, spaces.Box):
             raise SignatureError("units belong to the dimensions of a Box; choices and switches have none")
+        if isinstance(self.space, spaces.Discrete) and self.space.start:
+            raise SignatureError(f"choices are counted from 0, not from {self.space.start}: wrap the environment")
 
     @property
     def size(self) -> int:
@@ -62,14 +65,24 @@ class ActionSpace:
         """
         if isinstance(self.space, spaces.Discrete) and isinstance(action, str) and action in self.labels:
             return self.labels.index(action)
-        try:
-            value = int(action) if isinstance(self.space, spaces.Discrete) else np.asarray(action, self.space.dtype)
-        except (TypeError, ValueError):
-            value = None
+        value = self._converted(action)
         if value is None or not self.space.contains(value):
             choices = f" ({', '.join(self.labels)})" if self.labels else ""
             raise SignatureError(f"{what} {action!r} is not in {self.space}{choices}")
         return value
+
+    def _converted(self, action: Any) -> Any:
+        """The action as an int or an array of the space's type; None where that would change its value."""
+        try:
+            if isinstance(self.space, spaces.Discrete):
+                return operator.index(action)
+            given = np.asarray(action)
+            with np.errstate(over="ignore", invalid="ignore"):
+                value = given.astype(self.space.dtype)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        exact = value.dtype.kind == "f" or np.array_equal(value, given)
+        return value if exact and np.isfinite(value).all() else None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON form, read back by `from_json`."""
@@ -104,7 +117,7 @@ class ActionSpace:
                     low = np.array(_infinite(form["low"], -np.inf), dtype)
                     high = np.array(_infinite(form["high"], np.inf), dtype)
                     return cls(spaces.Box(low, high, dtype=dtype), labels, units)
-        except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
             raise SignatureError(f"this is no action space: {form!r} ({error})") from error
         raise SignatureError(f"no kind of action space is called {form['kind']!r}")
 
@@ -130,7 +143,7 @@ def Box(  # noqa: N802
 def _finite_list(values: np.ndarray) -> Any:
     """Nested lists with None for infinity, which JSON does not have."""
     if values.ndim == 0:
-        return float(values) if np.isfinite(values) else None
+        return values.item() if np.isfinite(values) else None
     return [_finite_list(np.asarray(value)) for value in values]
 
 

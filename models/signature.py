@@ -6,10 +6,10 @@ The same object describes a data set, a network, a bundle and a running policy.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,11 +21,14 @@ _MODALITY: TypeAdapter[Image | Audio | Text | State] = TypeAdapter(Modality)
 _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant:
     """A safe action that is always the same."""
 
     action: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and np.array_equal(self.action, other.action)  # it may be a vector
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class Signature:
     action_space: ActionSpace
     safe_action: SafeAction
     rate_hz: float
+    names: tuple[str, ...] = field(init=False, repr=False)
+    """The input names in order; mappings are equal whatever their order, signatures are not."""
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise SignatureError("a policy needs at least one input")
         for name in self.inputs:
-            if not _INPUT_NAME.fullmatch(name):
+            if not isinstance(name, str) or not _INPUT_NAME.fullmatch(name):
                 raise SignatureError(
                     f"{name!r} cannot name an input: use up to 32 small letters, digits and underscores"
                 )
@@ -90,11 +95,7 @@ class Signature:
                         f"{self.action_space.size}"
                     )
         object.__setattr__(self, "inputs", dict(self.inputs))
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The input names in order."""
-        return tuple(self.inputs)
+        object.__setattr__(self, "names", tuple(self.inputs))
 
     def check(self, observation: Observation) -> dict[str, Any]:
         """The inputs that are there, each checked; inputs that are missing or None are left out.
@@ -117,8 +118,9 @@ class Signature:
         return present
 
     def observation_space(self) -> spaces.Dict:
-        """The Gymnasium space of a complete observation."""
-        return spaces.Dict({name: modality.to_space() for name, modality in self.inputs.items()})
+        """The Gymnasium space of a complete observation, its inputs in order."""
+        # Pairs: Gymnasium sorts the keys of a mapping.
+        return spaces.Dict([(name, modality.to_space()) for name, modality in self.inputs.items()])
 
     @classmethod
     def from_spaces(
@@ -177,7 +179,7 @@ class Signature:
             raise SignatureError(f"this is no signature: inputs: {where}: {first['msg']}") from error
         except KeyError as error:
             raise SignatureError(f"this is no signature: {error.args[0]!r} is missing") from error
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise SignatureError(f"this is no signature: {json.dumps(form, default=str)[:200]} ({error})") from error
 
 

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
+from sensorimotor.errors import BundleError
 from sensorimotor.models.backend import CoreOutput
-from sensorimotor.models.network import Network
+from sensorimotor.models.bundle import WEIGHTS, Bundle
+from sensorimotor.models.network import Network, NetworkSpec
 
 
 class TorchBackend:
@@ -20,6 +24,21 @@ class TorchBackend:
         self.network = network.eval()
         self.memory_size = network.memory_size
         self._shapes = network.token_shapes()
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> "TorchBackend":
+        """The network whose weights a bundle carries.
+
+        Raises:
+            BundleError: The weights do not fit its configuration.
+        """
+        spec = NetworkSpec.model_validate(bundle.config["network"])
+        network = Network(bundle.signature, spec, bundle.tokenizer())
+        try:
+            network.load_state_dict(load_file(bundle.file(WEIGHTS)))
+        except (RuntimeError, SafetensorError) as error:
+            raise BundleError(f"{bundle.file(WEIGHTS)} does not fit the bundle: {error}") from error
+        return cls(network)
 
     @torch.inference_mode()
     def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -243,11 +243,9 @@ def from_space(name: str, space: spaces.Space) -> Image | Text | State:
     if isinstance(space, spaces.Box):
         shape = space.shape
         with suppress(ValidationError):  # a size that no modality has
-            if space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3, 4):
-                return Image.model_validate({"height": shape[0], "width": shape[1], "channels": shape[2]})
-            if space.dtype == np.uint8 and len(shape) == 4 and shape[0] > 1 and shape[3] in (1, 3, 4):
-                sizes = dict(zip(("frames", "height", "width", "channels"), shape, strict=True))
-            return Image.model_validate(sizes)
+            if space.dtype == np.uint8 and (len(shape) == 3 or (len(shape) == 4 and shape[0] > 1)):
+                sizes = zip(("channels", "width", "height", "frames"), reversed(shape), strict=False)
+                return Image.model_validate(dict(sizes))
             if np.issubdtype(space.dtype, np.floating) and len(shape) == 1:
                 return State(size=shape[0])
     raise SignatureError(

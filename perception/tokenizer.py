@@ -55,6 +55,10 @@ class Tokenizer:
         ids = [BEGIN, *self._inner.encode(text).ids][: self.max_tokens]
         return np.array(ids + [PAD] * (self.max_tokens - len(ids)), np.int64)
 
+    def length(self, text: str) -> int:
+        """Tokens of `text` with its beginning, before anything is cut."""
+        return 1 + len(self._inner.encode(text).ids)
+
     def unknown(self, text: str) -> list[str]:
         """The words of `text`, in lower case, that it does not know."""
         normal = self._inner.normalizer.normalize_str(text)

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from sensorimotor.actions.space import Discrete
 from sensorimotor.errors import MissingExtraError, WorldError
 from sensorimotor.models.signature import Constant, Signature
-from sensorimotor.perception.modality import Audio, Image, Text
+from sensorimotor.perception.modality import Audio, Image, State, Text
 from sensorimotor.pipelines.speech import SAMPLE_RATE, Speaker
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
@@ -35,14 +35,20 @@ TAIL_S = 0.7
 """... and the first step is taken this long after the speaker has stopped."""
 
 
-def signature(utterance_s: float = 4.0, max_tokens: int = 16) -> Signature:
-    """What a policy for BabyAI sees, hears and reads, and what it can do."""
+def signature(utterance_s: float | None = 4.0, max_tokens: int = 16) -> Signature:
+    """What a policy for BabyAI sees, hears and reads, and what it can do.
+
+    Args:
+        utterance_s: The longest spoken mission that it takes in (s); None: it has no microphone.
+        max_tokens: Of a written mission.
+    """
+    side = VIEW_TILES * TILE_PIXELS
+    inputs: dict[str, Image | Audio | Text | State] = {"camera": Image(height=side, width=side, critical=True)}
+    if utterance_s is not None:
+        inputs["mic"] = Audio(sample_rate=SAMPLE_RATE, seconds=utterance_s, mode="utterance")
+    inputs["instruction"] = Text(max_tokens=max_tokens)
     return Signature(
-        inputs={
-            "camera": Image(height=VIEW_TILES * TILE_PIXELS, width=VIEW_TILES * TILE_PIXELS, critical=True),
-            "mic": Audio(sample_rate=SAMPLE_RATE, seconds=utterance_s, mode="utterance"),
-            "instruction": Text(max_tokens=max_tokens),
-        },
+        inputs=inputs,
         action_space=Discrete(len(ACTIONS), ACTIONS),
         safe_action=Constant("done"),
         rate_hz=RATE_HZ,

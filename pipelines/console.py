@@ -73,7 +73,7 @@ def evaluation_table(report: dict[str, Any]) -> None:
     rows = {
         "policy": report["policy"],
         "environment": report["env"],
-        "inputs": ", ".join(report["inputs"]) if report["inputs"] else "all",
+        "inputs": ", ".join(report["inputs"]),
         "speaker": report["speaker"] or "–",
         "episodes": f"{report['episodes']} from seed {report['seed']}",
         "success": f"{report['success_rate']:.1%}  (95 % interval {low:.1%} – {high:.1%})",

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from sensorimotor.errors import UsageError
+from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.babyai import BabyAIWorld
 from sensorimotor.pipelines.expert import expert_steps
@@ -77,6 +78,8 @@ def evaluate(
     """
     if episodes < 1 or workers < 1 or seed < 0:
         raise UsageError(f"{episodes} episodes with {workers} workers from seed {seed}: all must be positive")
+    shown = observed_inputs(Bundle.load(trial.policy).signature, trial.world(), trial.inputs)
+    trial = replace(trial, inputs=shown)
     seeds = list(range(seed, seed + episodes))
     if workers == 1:
         played = trial.run(seeds, progress)
@@ -101,11 +104,11 @@ def _summary(trial: Trial, played: list[Episode], expert: dict[int, int | None],
     milliseconds = np.concatenate([episode.decision_ms for episode in played])
     solvable = [(episode, expert[episode.seed]) for episode in played if expert.get(episode.seed)]
     paths = [episode.success * steps / max(episode.steps, steps) for episode, steps in solvable if steps]
-    hears = trial.inputs is None or "mic" in trial.inputs
+    hears = "mic" in (trial.inputs or ())
     return {
         "policy": trial.policy,
         "env": trial.level,
-        "inputs": list(trial.inputs) if trial.inputs is not None else None,
+        "inputs": list(trial.inputs or ()),
         "speaker": ", ".join(trial.speakers) if hears and trial.speakers else None,
         "swap_mission": trial.swap_mission,
         "episodes": count,

@@ -13,7 +13,7 @@ from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.pipelines.babyai import BabyAIWorld
 from sensorimotor.pipelines.recipe import Recipe, parse_recipe
-from sensorimotor.pipelines.rollout import play
+from sensorimotor.pipelines.rollout import observed_inputs, play
 from sensorimotor.pipelines.speech import speaker
 
 EVIDENCE_SEED = 950_000_000
@@ -60,7 +60,8 @@ def closed_loop_evidence(trained: Checkpoint, recipe: Recipe) -> Evidence:
 
     rounds = zip(cycle(SENSES), cycle(world for world in worlds for _ in SENSES), strict=False)
     for episode, (senses, world) in enumerate(rounds):
-        play(policy, world, EVIDENCE_SEED + episode, senses, watch=note)
+        shown = observed_inputs(network.signature, world, [name for name in senses if name in network.signature.inputs])
+        play(policy, world, EVIDENCE_SEED + episode, shown, watch=note)
         if len(steps) >= CLOSED_LOOP_STEPS:
             return Evidence(steps, starts)
     raise AssertionError("the rounds never end")

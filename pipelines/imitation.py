@@ -15,17 +15,17 @@ from sensorimotor.pipelines.batches import Batch, Spoken
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What a network makes of a batch: logits `(steps, choices)` and the summaries of words and speech."""
+    """What a network makes of a batch: logits `(steps, choices)`, summaries `(episodes, dim)` of words and speech."""
 
     logits: Tensor
     words: Tensor
-    spoken: Tensor
+    spoken: Tensor | None
 
 
 def unroll(network: Network, batch: Batch) -> Unrolled:
     """Run a network over whole episodes: the camera at every step, words and speech once an episode."""
     fusion = network.core.fusion
-    camera, mic, instruction = (_input_of(network, kind) for kind in (Image, Audio, Text))
+    camera, instruction = _input_of(network, Image), _input_of(network, Text)
     zero_age = torch.zeros(len(batch.words), device=batch.words.device)
 
     tokens, mask = network.encoders[camera](batch.frames)
@@ -33,10 +33,13 @@ def unroll(network: Network, batch: Batch) -> Unrolled:
     tokens, mask = network.encoders[instruction](batch.words)
     _, _, words = fusion.senses[instruction](tokens, mask, batch.words_present, zero_age)
     summaries = {camera: seen, instruction: words[batch.episode]}
-    spoken = _absent_summary(network, mic).expand(len(batch.words), -1)
-    if batch.spoken is not None:
-        spoken = spoken.masked_scatter(batch.spoken_present[:, None], _summary(network, mic, _sound(batch.spoken)))
-    summaries[mic] = spoken[batch.episode]
+    spoken = None
+    if any(isinstance(modality, Audio) for modality in network.signature.inputs.values()):
+        mic = _input_of(network, Audio)
+        spoken = _absent_summary(network, mic).expand(len(batch.words), -1)
+        if batch.spoken is not None:
+            spoken = spoken.masked_scatter(batch.spoken_present[:, None], _summary(network, mic, _sound(batch.spoken)))
+        summaries[mic] = spoken[batch.episode]
 
     found = fusion.look([summaries[name] for name in network.signature.inputs], [(scene, scene_mask)])
     episodes, longest = len(batch.words), int(batch.time.max()) + 1
@@ -85,10 +88,11 @@ def alignment_loss(network: Network, lexicon: nn.Module, batch: Batch, unrolled:
     the summary of speech must come to lie where that of its text lies.
     """
     loss = _misread(lexicon, unrolled.words[batch.words_present], batch.words[batch.words_present])
-    loss = loss + _misread(lexicon, unrolled.spoken[batch.spoken_present], batch.words[batch.spoken_present])
-    both = batch.spoken_present & batch.words_present
-    if both.any():
-        loss = loss + F.mse_loss(unrolled.spoken[both], unrolled.words[both].detach())
+    if unrolled.spoken is not None:
+        loss = loss + _misread(lexicon, unrolled.spoken[batch.spoken_present], batch.words[batch.spoken_present])
+        both = batch.spoken_present & batch.words_present
+        if both.any():
+            loss = loss + F.mse_loss(unrolled.spoken[both], unrolled.words[both].detach())
     if batch.aligned is not None:
         mic, instruction = _input_of(network, Audio), _input_of(network, Text)
         spoken = _summary(network, mic, _sound(batch.aligned))

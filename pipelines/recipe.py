@@ -30,6 +30,8 @@ class Data(_Table):
     first_seed: int = Field(default=0, ge=0)
     held_out_episodes: int = Field(default=512, gt=0)
     held_out_seed: int = Field(default=900_000_000, ge=0)
+    max_tokens: int = Field(default=16, gt=0, le=512)
+    """Tokens of a written mission, one of them its beginning."""
 
     @model_validator(mode="after")
     def _seeds_stay_apart(self) -> Self:
@@ -50,6 +52,8 @@ class Speech(_Table):
     """Times that every speaker says every text, each at another rate and pitch."""
     rates: tuple[int, int] = (120, 230)
     pitches: tuple[int, int] = (20, 80)
+    utterance_s: float = Field(default=4.0, gt=0, le=60)
+    """The longest spoken mission (s)."""
 
     @model_validator(mode="after")
     def _held_out_is_unheard(self) -> Self:

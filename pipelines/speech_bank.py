@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sensorimotor.errors import SpeechError
 from sensorimotor.files import replacing
 from sensorimotor.perception.utterance import Endpointer
 from sensorimotor.pipelines.speech import SAMPLE_RATE, speaker
@@ -71,12 +72,17 @@ def speech_bank(
         seed: Of the random rates and pitches.
         cache: Directory.
         progress: Called with the number of utterances made.
+
+    Raises:
+        SpeechError: A speaker cannot be had, or a text is longer than `limit_s` whoever says it.
     """
     texts = tuple(sorted(set(texts)))
     key = repr((BANK_VERSION, texts, tuple(speakers), takes, rates, pitches, limit_s, seed))
     path = cache / f"speech-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if not path.exists():
         text_of, sounds = _speak(texts, speakers, takes, rates, pitches, limit_s, seed, progress)
+        if unsaid := [text for index, text in enumerate(texts) if index not in text_of]:
+            raise SpeechError(f"nobody can say {unsaid[0]!r} in one utterance of at most {limit_s:g} s")
         starts = np.concatenate([[0], np.cumsum([len(sound) for sound in sounds])])
         with replacing(path) as aside, aside.open("wb") as file:
             np.savez(file, text_of=np.array(text_of, np.int64), samples=np.concatenate(sounds), starts=starts)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sensorimotor.errors import CheckpointError
+from sensorimotor.errors import CheckpointError, RecipeError
 from sensorimotor.files import require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.models.network import Network
@@ -70,13 +70,13 @@ class Material:
 
 def gather(recipe: Recipe, cache: Path, workers: int, report: Report) -> Material:
     """Make, or read from the cache, all that the recipe asks for."""
-    data, max_tokens = recipe.data, babyai.signature().inputs["instruction"].max_tokens  # type: ignore[union-attr]
+    data = recipe.data
     shown = _demonstrations(data, cache, workers, report, held_out=False)
     held_out = _demonstrations(data, cache, workers, report, held_out=True)
     texts = sorted({*shown.missions, *held_out.missions})
     banks: list[SpeechBank | None] = [None, None]
     if recipe.speech:
-        speech, limit_s = recipe.speech, babyai.signature().inputs["mic"].seconds  # type: ignore[union-attr]
+        speech = recipe.speech
         for i, (speakers, takes) in enumerate([(speech.speakers, speech.takes), (speech.held_out_speakers, 1)]):
             report("data", {"what": f"{len(texts)} texts by {len(speakers)} speakers"})
             banks[i] = speech_bank(
@@ -85,11 +85,13 @@ def gather(recipe: Recipe, cache: Path, workers: int, report: Report) -> Materia
                 takes=takes,
                 rates=speech.rates,
                 pitches=speech.pitches,
-                limit_s=limit_s,
+                limit_s=speech.utterance_s,
                 seed=recipe.seed,
                 cache=cache / "speech",
             )
-    tokenizer = Tokenizer.train(shown.missions, max_tokens)
+    tokenizer = Tokenizer.train(shown.missions, data.max_tokens)
+    if long := next((text for text in texts if tokenizer.length(text) > data.max_tokens), None):
+        raise RecipeError(f"data.max_tokens = {data.max_tokens} cuts missions short: {long!r}")
     return Material(shown, held_out, banks[0], banks[1], tokenizer)
 
 
@@ -138,6 +140,7 @@ def train(
         Where the run stands: finished, or stopped by Ctrl-C, which leaves a checkpoint too.
 
     Raises:
+        RecipeError: Missions are longer than the recipe allows.
         CheckpointError: There is nothing to resume, another recipe's run is there, or it cannot be written.
     """
     require_writable(out)
@@ -196,7 +199,9 @@ class _Run:
         held_out_bank = material.held_out_bank
         self.held_out = Batches(material.held_out, held_out_bank, material.tokenizer, plan, recipe.seed)
         torch.manual_seed(recipe.seed)
-        self.network = started.network if started else Network(babyai.signature(), recipe.network, material.tokenizer)
+        utterance_s = recipe.speech.utterance_s if recipe.speech else None
+        signature = babyai.signature(utterance_s, recipe.data.max_tokens)
+        self.network = started.network if started else Network(signature, recipe.network, material.tokenizer)
         lexicon = started.lexicon if started else None
         self.lexicon = lexicon or nn.Linear(recipe.network.dim, material.tokenizer.size)
         self.network.to(device)

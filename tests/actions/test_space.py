@@ -19,10 +19,10 @@ def names(size: int) -> st.SearchStrategy[tuple[str, ...]]:
 
 
 @st.composite
-def boxes(draw) -> ActionSpace:
+def boxes(draw, widths: tuple[int, ...] = (8, 16, 32, 64)) -> ActionSpace:
     size = draw(st.integers(1, 5))
     if draw(st.booleans()):
-        width = draw(st.sampled_from([8, 16, 32, 64]))
+        width = draw(st.sampled_from(widths))
         info = np.iinfo(f"int{width}")
         bound, dtype = st.integers(int(info.min), int(info.max)), np.dtype(f"int{width}")
     else:
@@ -51,7 +51,8 @@ def test_any_action_space_comes_back_from_its_json_form(space):
     assert again.space.dtype == space.space.dtype
 
 
-@given(space=action_spaces, seed=st.integers(0, 2**31))
+# Gymnasium cannot sample integers beyond 2**53.
+@given(space=boxes(widths=(8, 16, 32)) | switches(Discrete) | switches(MultiBinary), seed=st.integers(0, 2**31))
 def test_whatever_the_gymnasium_space_samples_is_an_action(space, seed):
     space.space.seed(seed)
     action = space.space.sample()
@@ -145,11 +146,11 @@ def test_a_refusal_says_what_the_action_was_for():
         DOOR.check(7, "safe_action")
 
 
-@pytest.mark.parametrize("action", [0.0, "wait"])
-def test_checking_does_not_change_what_it_is_given(action):
-    vector = np.array([0.25, 0.5])
-    ARM.check(vector)
-    assert vector.tolist() == [0.25, 0.5]
+def test_an_action_that_was_checked_does_not_change_with_the_array_it_came_from():
+    vector = np.array([0.25, 0.5], np.float32)
+    checked = ARM.check(vector)
+    vector[:] = 1.0
+    assert checked.tolist() == [0.25, 0.5]
 
 
 @pytest.mark.parametrize(
