@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ CONFIG, CORE, TOKENIZER, GOLDEN, WEIGHTS, CARD, SINGLE = (
 BUNDLED = Path(__file__).parent / "bundles"
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_FILES = 256
+MAX_SIZE = 2**24
+"""No memory and no set of tokens is larger than this."""
+_STATED = ("name", "description", "created", "sensorimotor", "parameters", "metrics", "parity", "provenance")
+"""What `config.json` says besides what is checked one by one."""
 
 
 def encoder_file(name: str) -> str:
@@ -68,28 +73,21 @@ class Bundle:
             )
         files, stated = config.get("files"), config.get("fingerprint")
         if not isinstance(files, dict) or not 0 < len(files) <= MAX_FILES:
-            raise BundleError(f"{path / CONFIG} lists no files")
+            raise BundleError(f"{path / CONFIG} lists no files, or more than {MAX_FILES}")
         if stated != fingerprint_of(config):
             raise BundleError(f"{path / CONFIG} was changed after it was written: its fingerprint does not fit")
         for name, digest in files.items():
-            file = path / name
-            if "/" in name or "\\" in name or name.startswith("."):
-                raise BundleError(f"{path / CONFIG} lists {name!r}, which is no plain file name")
-            if not file.is_file():
-                raise BundleError(f"{path} is incomplete: {name} is missing")
-            if sha256(file) != digest:
-                raise BundleError(f"{file} is damaged or was changed: its fingerprint does not fit")
-        try:
-            signature = Signature.from_json(config["signature"])
-            needed = [CORE, *(encoder_file(name) for name in signature.inputs)]
-        except (KeyError, SignatureError) as error:
-            raise BundleError(f"{path / CONFIG} has no valid signature: {error}") from error
-        if missing := [name for name in needed if name not in files]:
-            raise BundleError(f"{path / CONFIG} does not list {', '.join(missing)}")
-        return cls(path, config, signature, stated)
+            _check_file(path, name, digest)
+        return cls(path, config, _check_content(path, config), stated)
 
     def file(self, name: str) -> Path:
-        """The path of one of its files."""
+        """The path of one of its files.
+
+        Raises:
+            BundleError: It is not listed, so that nothing vouches for what is in it.
+        """
+        if name not in self.config["files"]:
+            raise BundleError(f"{self.path / CONFIG} does not list {name}")
         return self.path / name
 
     @property
@@ -100,7 +98,7 @@ class Bundle:
     @property
     def size_bytes(self) -> int:
         """Bytes of all its files."""
-        return sum(self.file(name).stat().st_size for name in [CONFIG, *self.config["files"]])
+        return sum((self.path / name).stat().st_size for name in [CONFIG, *self.config["files"]])
 
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer of its text inputs; None where it has none."""
@@ -123,6 +121,16 @@ def seal(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return sealed
 
 
+def contents(path: Path) -> set[str]:
+    """The files that a bundle in this directory calls its own, damaged or not; none where there is no bundle."""
+    try:
+        config = _read_config(path)
+    except BundleError:
+        return set()
+    files = config.get("files")
+    return {CONFIG, *files} if isinstance(files, dict) and "fingerprint" in config else set()
+
+
 def bundled_names() -> list[str]:
     """Names of the policies that are installed with the library."""
     return sorted(path.name for path in BUNDLED.iterdir() if (path / CONFIG).is_file()) if BUNDLED.is_dir() else []
@@ -130,9 +138,9 @@ def bundled_names() -> list[str]:
 
 def _locate(source: str | Path) -> Path:
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, also answers for what can be no path at all
         return path
-    if path.exists():
+    if os.path.exists(path):
         raise BundleError(f"{path} is a file; a bundle is a directory with a {CONFIG}")
     if str(source) in bundled_names():
         return BUNDLED / str(source)
@@ -148,8 +156,45 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise BundleError(f"{path} is no bundle: it has no {CONFIG}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{file} cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise BundleError(f"{file} is not a JSON object")
     return config
+
+
+def _check_file(path: Path, name: str, digest: Any) -> None:
+    if "/" in name or "\\" in name or name.startswith("."):
+        raise BundleError(f"{path / CONFIG} lists {name!r}, which is no plain file name")
+    file = path / name
+    if not os.path.isfile(file):
+        raise BundleError(f"{path} is incomplete: {name} is missing")
+    try:
+        found = sha256(file)
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
+    if found != digest:
+        raise BundleError(f"{file} is damaged or was changed: its fingerprint does not fit")
+
+
+def _check_content(path: Path, config: Mapping[str, Any]) -> Signature:
+    """The signature, once `config.json` says all that running and inspecting a policy takes."""
+    try:
+        signature = Signature.from_json(config["signature"])
+    except (KeyError, SignatureError) as error:
+        raise BundleError(f"{path / CONFIG} has no valid signature: {error}") from error
+    needed = [CORE, *(encoder_file(name) for name in signature.inputs)]
+    if any(isinstance(modality, Text) for modality in signature.inputs.values()):
+        needed.append(TOKENIZER)
+    if missing := [name for name in needed if name not in config["files"]]:
+        raise BundleError(f"{path / CONFIG} does not list {', '.join(missing)}")
+    if missing := [key for key in _STATED if key not in config]:
+        raise BundleError(f"{path / CONFIG} does not say {', '.join(missing)}")
+    try:
+        shapes = [config["encoders"][name] for name in signature.inputs]
+        sizes = [config["memory_size"], *(shape[key] for shape in shapes for key in ("tokens", "dim"))]
+    except (KeyError, TypeError):
+        sizes = [None]
+    if not all(isinstance(size, int) and 0 <= size <= MAX_SIZE for size in sizes):
+        raise BundleError(f"{path / CONFIG} has no valid memory_size and encoders")
+    return signature

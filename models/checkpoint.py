@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from sensorimotor.errors import CheckpointError, OutputPathError, SensorimotorError
+from sensorimotor.errors import CheckpointError, OutputPathError
 from sensorimotor.files import replacing
 from sensorimotor.models.network import Network, NetworkSpec
 from sensorimotor.models.signature import Signature
@@ -65,7 +65,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
         with replacing(path) as aside:
-            save_file(contiguous, aside, {"sensorimotor": json.dumps(info)})
+            aside.write_bytes(save(contiguous, {"sensorimotor": json.dumps(info)}))
     except (OutputPathError, SafetensorError) as error:
         raise CheckpointError(f"the checkpoint {path} was not written, the one before is unchanged: {error}") from error
 
@@ -84,15 +84,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, "pt") as file:
             info = json.loads((file.metadata() or {}).get("sensorimotor", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error}") from error
-    if not isinstance(info, dict) or "format" not in info:
+    if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise CheckpointError(f"{path} is no checkpoint of sensorimotor")
     if info["format"] > FORMAT:
         raise CheckpointError(f"{path} was written by a newer version (format {info['format']}, this reads {FORMAT})")
     try:
         return _assemble(info, tensors)
-    except (KeyError, RuntimeError, ValueError, SensorimotorError) as error:
+    except Exception as error:  # noqa: BLE001 (the tokenizers library raises bare Exception)
         raise CheckpointError(f"{path} does not fit together: {error}") from error
 
 

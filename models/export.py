@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from sensorimotor.errors import OutputPathError
@@ -47,13 +47,13 @@ def export(
         ParityError: They do not agree; nothing is written.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
-    if out.exists() and any(out.iterdir()) and not (out / layout.CONFIG).is_file():
-        raise OutputPathError(f"{out} has something else than a bundle in it; choose another directory")
+    require_replaceable(out)
     with replacing_directory(out) as aside:
         write_graphs(network, aside)
         if network.tokenizer:
             (aside / layout.TOKENIZER).write_text(network.tokenizer.to_json())
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, aside / layout.WEIGHTS)
+        weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+        (aside / layout.WEIGHTS).write_bytes(save(weights))  # save_file would let nobody else read it
         seal(aside, _config(network, config, {}))
         exported = OnnxBackend(Bundle.load(aside))
         policy = Policy(network.signature, exported, network.tokenizer)
@@ -70,6 +70,17 @@ def export(
         (aside / layout.CARD).write_text(card(network.signature, full))
         seal(aside, full)
     return parity
+
+
+def require_replaceable(out: Path) -> None:
+    """Refuse a directory that has something else than a bundle in it: an export removes what was there before.
+
+    Raises:
+        OutputPathError: There is something else; some of it is named.
+    """
+    if out.is_dir() and (foreign := sorted({path.name for path in out.iterdir()} - layout.contents(out))):
+        names = ", ".join(foreign[:3])
+        raise OutputPathError(f"{out} has something else than a bundle in it ({names}); choose another directory")
 
 
 def _config(network: Network, config: Mapping[str, Any], parity: Mapping[str, Any]) -> dict[str, Any]:

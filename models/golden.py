@@ -1,8 +1,11 @@
 """The golden set: real observations in a bundle and what must come out, to see that a policy works on this machine."""
 
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,9 +16,14 @@ from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.perception.modality import Audio, Text
 
+FULL_SCALE = np.float32(32767)
+"""A sample of 1.0 as a 16-bit integer."""
+
 
 def save_golden(path: Path, policy: Policy, steps: Sequence[Sensed], starts: Sequence[bool]) -> None:
     """Replay steps and write them with the outputs; equal values of an input are stored once.
+
+    Sound is rounded to the 16 bits that it is stored in before it is replayed, so that what is read back is the same.
 
     Args:
         path: The `.npz` file.
@@ -23,6 +31,7 @@ def save_golden(path: Path, policy: Policy, steps: Sequence[Sensed], starts: Seq
         steps: What each decision saw.
         starts: Whether each step is the first of an episode.
     """
+    steps = [_in_16_bits(step, policy.signature) for step in steps]
     outputs = _replay(policy, steps, starts)
     arrays = {"starts": np.array(starts), "parameters": np.stack(outputs)}
     for name, modality in policy.signature.inputs.items():
@@ -35,7 +44,7 @@ def save_golden(path: Path, policy: Policy, steps: Sequence[Sensed], starts: Seq
             arrays[f"{name}.values"] = np.array(values, str)
         elif isinstance(modality, Audio):
             arrays[f"{name}.lengths"] = np.array([len(value) for value in values], np.int64)
-            arrays[f"{name}.values"] = np.concatenate(values)
+            arrays[f"{name}.values"] = np.round(np.concatenate(values) * FULL_SCALE).astype(np.int16)
         else:
             arrays[f"{name}.values"] = np.stack(values)
     with path.open("wb") as file:
@@ -57,7 +66,7 @@ def load_golden(path: Path, signature: Signature) -> tuple[list[Sensed], list[bo
                 shown = {name: values[name][arrays[f"{name}.index"][i]] for name in present}
                 steps.append(Sensed(shown, {name: float(arrays[f"{name}.age_s"][i]) for name in present}))
             return steps, [bool(start) for start in arrays["starts"]], arrays["parameters"]
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile, zlib.error) as error:
         raise BundleError(f"{path} is no golden set: {error}") from error
 
 
@@ -96,6 +105,14 @@ def _replay(policy: Policy, steps: Sequence[Sensed], starts: Sequence[bool]) -> 
     return outputs
 
 
+def _in_16_bits(step: Sensed, signature: Signature) -> Sensed:
+    observation = {
+        name: np.round(value * FULL_SCALE) / FULL_SCALE if isinstance(signature.inputs[name], Audio) else value
+        for name, value in step.observation.items()
+    }
+    return replace(step, observation=observation)
+
+
 def _distinct(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
     """The different values in order of appearance, and for each value which of them it is (-1: missing)."""
     known: dict[Any, int] = {}
@@ -120,5 +137,5 @@ def _values(arrays: Any, name: str, modality: Any) -> list[Any]:
     if isinstance(modality, Text):
         return [str(value) for value in stored]
     if isinstance(modality, Audio):
-        return np.split(stored, np.cumsum(arrays[f"{name}.lengths"])[:-1])
+        return np.split(stored.astype(np.float32) / FULL_SCALE, np.cumsum(arrays[f"{name}.lengths"])[:-1])
     return list(stored)

@@ -63,7 +63,8 @@ class Network(nn.Module):
         statistics: State input → (mean, standard deviation) of the training data.
 
     Raises:
-        SignatureError: There is a text input and no tokenizer, or no head for the action space.
+        SignatureError: There is a text input and no tokenizer, no head for the action space, or an input is named
+            like something that torch modules have themselves (`type`, `keys`).
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class Network(nn.Module):
         statistics: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     ):
         super().__init__()
+        if taken := [name for name in signature.names if hasattr(nn.ModuleDict(), name)]:
+            raise SignatureError(f"{taken[0]!r} cannot name an input of a network, because torch has a use for it")
         self.signature, self.spec, self.tokenizer = signature, spec, tokenizer
         self.encoders = nn.ModuleDict(
             {name: self._encoder(name, modality, statistics or {}) for name, modality in signature.inputs.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from sensorimotor.actions.choice import choose
 from sensorimotor.actions.decision import Decision, GuardVerdict, InputReport
-from sensorimotor.errors import SignatureError, UsageError
+from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
 from sensorimotor.models.backend import Backend
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
@@ -144,6 +144,10 @@ class Policy:
             raise UsageError("a stream can decide once a batch: its next decision needs the memory of the one before")
         if not count:
             return []
+        for name in {name for given in (*ages_s, *sequences) for name in given}:
+            if name not in self.signature.inputs:
+                hint = f"It has {', '.join(self.signature.names)}"
+                raise ObservationError(name, "an input of this policy", "an unknown name", hint)
         checked = [self.signature.check(observation) for observation in observations]
         age = self._ages(checked, ages_s)
         rows = [self._streams.get(name) or _Stream(np.zeros(self._backend.memory_size, np.float32)) for name in names]
@@ -157,6 +161,8 @@ class Policy:
         tokens, masks = self._gather(known, present)
         output = self._backend.step(tokens, masks, present, age, np.stack([row.memory for row in rows]))
         choices = [choose(self.signature.action_space, parameters) for parameters in output.parameters]
+        if not np.isfinite(output.memory).all():
+            raise OutputError("the network gave a new memory that is NaN or infinite; the memory is unchanged")
         now = time.perf_counter()
         timings_ms["core"], timings_ms["total"] = (now - before_core) * 1e3, (now - began) * 1e3
 
@@ -175,7 +181,7 @@ class Policy:
                     confidence=choice.confidence,
                     novelty=None,
                     inputs={
-                        key: InputReport(True, float(age[i, j]), sequences[i].get(key), cached[j][i])
+                        key: InputReport(True, float(age[i, j]), _plain_int(sequences[i].get(key)), cached[j][i])
                         if key in checked[i]
                         else InputReport(False)
                         for j, key in enumerate(self.signature.names)
@@ -286,3 +292,8 @@ def _unchanged(known: _Known | None, value: Any, sequence: int | None) -> bool:
     if sequence is not None or known.sequence is not None:
         return sequence == known.sequence
     return known.value == value if isinstance(value, str) else np.array_equal(known.value, value)
+
+
+def _plain_int(number: int | None) -> int | None:
+    """A sequence number without numpy's type, which JSON does not know."""
+    return None if number is None else int(number)

@@ -32,12 +32,12 @@ class TorchBackend:
         Raises:
             BundleError: The weights do not fit its configuration.
         """
-        spec = NetworkSpec.model_validate(bundle.config["network"])
-        network = Network(bundle.signature, spec, bundle.tokenizer())
         try:
+            spec = NetworkSpec.model_validate(bundle.config["network"])
+            network = Network(bundle.signature, spec, bundle.tokenizer())
             network.load_state_dict(load_file(bundle.file(WEIGHTS)))
-        except (RuntimeError, SafetensorError) as error:
-            raise BundleError(f"{bundle.file(WEIGHTS)} does not fit the bundle: {error}") from error
+        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BundleError(f"{bundle.path / WEIGHTS} does not fit the bundle: {error}") from error
         return cls(network)
 
     @torch.inference_mode()

@@ -50,6 +50,7 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         OutputPathError: The directory is missing, read-only or full.
     """
+    target = target.absolute()  # "." has no name
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,7 @@ def replacing_directory(target: Path) -> Iterator[Path]:
     Raises:
         OutputPathError: The parent directory is missing, read-only or full, or `target` is a file.
     """
+    target = target.absolute()  # "." has no name
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     with _explained(target):

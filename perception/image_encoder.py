@@ -7,7 +7,7 @@ from sensorimotor.perception.modality import Image
 
 
 class ImageEncoder(nn.Module):
-    """Three strided convolutions and a residual one: every token sees a neighbourhood of about 31 x 31 pixels.
+    """Three strided convolutions and a residual pair: every token sees a neighbourhood of 47 x 47 pixels.
 
     Tokens lie on a grid with one cell for every 8 x 8 pixels, row by row; the frames of a video follow each other.
     Normalising is part of the graph.

@@ -206,7 +206,8 @@ class State(_Modality):
             ObservationError: Another shape, not numbers, or not finite.
         """
         try:
-            state = np.asarray(value, dtype=np.float32)
+            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused below
+                state = np.asarray(value, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise self._refuse(name, f"a {type(value).__name__} that is not numbers") from error
         if state.shape != (self.size,):

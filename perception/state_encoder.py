@@ -30,8 +30,9 @@ class StateEncoder(nn.Module):
     ):
         super().__init__()
         self.modality, self.dim = modality, dim
-        scale = torch.tensor(std if std is not None else [1.0] * modality.size)
-        self.register_buffer("mean", torch.tensor(mean if mean is not None else [0.0] * modality.size))
+        scale = torch.tensor(std if std is not None else [1.0] * modality.size, dtype=torch.float32)
+        centre = torch.tensor(mean if mean is not None else [0.0] * modality.size, dtype=torch.float32)
+        self.register_buffer("mean", centre)
         self.register_buffer("std", torch.where(scale > 0, scale, 1.0))
         self.layers = nn.Sequential(nn.Linear(modality.size, dim), nn.ReLU(), nn.Linear(dim, dim))
 

@@ -152,8 +152,8 @@ class BabyAIWorld(gymnasium.Env):
 
     @property
     def first_object_correct(self) -> bool | None:
-        """Whether the first object turned to is an instructed one; None: none yet, or no "go to" level."""
-        return self._gaze.first_object_correct
+        """Whether an object was turned to by now, the first one being an instructed one; None: no "go to" level."""
+        return bool(self._gaze.first_object_correct) if self._gaze.scored else None
 
     def room(self, tile_pixels: int = 24) -> np.ndarray:
         """The whole room from above, uint8 (height, width, 3): for people, never for the policy."""
@@ -203,7 +203,7 @@ class Gaze:
         from minigrid.envs.babyai.core.verifier import GoToInstr
 
         self._game = game
-        self._scored = isinstance(game.instrs, GoToInstr)
+        self.scored = isinstance(game.instrs, GoToInstr)
         self._start = self._object_in_front()
         self.first_object_correct: bool | None = None
 
@@ -216,7 +216,7 @@ class Gaze:
         faced = self._object_in_front()
         if faced is not self._start:
             self._start = None  # what it faced at the start counts once it has looked away
-        if not self._scored or self.first_object_correct is not None or faced is None:
+        if not self.scored or self.first_object_correct is not None or faced is None:
             return
         correct = any(faced is asked for asked in self._game.instrs.desc.obj_set)
         if correct or faced is not self._start:

@@ -5,6 +5,7 @@ status: 0 done, 1 the job failed, 2 wrong use. Heavy imports happen inside the v
 """
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -93,7 +94,7 @@ def train(
 
     Example: `sensorimotor train recipes/quick.toml --out runs/quick`
     """
-    _require("torch", "train", "training")
+    _require("train", "training", "torch", "safetensors", "tensorboard")
     from sensorimotor.pipelines import console
     from sensorimotor.pipelines.recipe import load_recipe
     from sensorimotor.pipelines.train import train as run
@@ -128,10 +129,11 @@ def export(
 
     Example: `sensorimotor export runs/quick --out bundles/quick`
     """
-    _require("torch", "train", "exporting")
+    _require("train", "exporting", "torch", "safetensors", "onnx", "onnxscript")
     from sensorimotor.pipelines import console
     from sensorimotor.pipelines.export import export_checkpoint
 
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
     with console.err.status("exporting and comparing"):
         report = export_checkpoint(checkpoint, out, single_file=single_file)
     if as_json:
@@ -201,11 +203,12 @@ def inspect(
         raise SensorimotorError(f"{policy} does not give on this machine what its golden set says")
 
 
-def _require(package: str, extra: str, purpose: str) -> None:
+def _require(extra: str, purpose: str, *packages: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec(package) is None:
-        raise MissingExtraError(package, extra, purpose)
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra, purpose)
 
 
 def _print_json(content: Any) -> None:

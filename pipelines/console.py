@@ -1,6 +1,6 @@
 """What people see on the terminal: progress on standard error, results as tables on standard output."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from sensorimotor.pipelines.demo import Begun, Decided, Ended, Event
 
@@ -23,7 +24,7 @@ def show_event(event: Event) -> None:
         case Decided(decision):
             bar = "█" * round(20 * (decision.confidence or 0))
             err.print(
-                f"  {decision.step + 1:>3}  {decision.label:<8} [green]{bar:<20}[/green] "
+                f"  {decision.step + 1:>3}  {escape(f'{decision.label:<8}')} [green]{bar:<20}[/green] "
                 f"{decision.confidence or 0:>6.1%}  [dim]{decision.timings_ms['total']:.2f} ms[/dim]"
             )
         case Ended(success, steps):
@@ -48,7 +49,7 @@ def demo_table(summary: dict[str, Any]) -> None:
     out.print()
     out.print(table)
     for name, path in summary["files"].items():
-        out.print(f"{name:>10}  {path}", soft_wrap=True)
+        out.print(f"{name:>10}  {path}", soft_wrap=True, markup=False)
     out.print(f"{'memory':>10}  {summary['max_rss_mb']} MB at most")
 
 
@@ -106,10 +107,13 @@ def inspection(report: dict[str, Any]) -> None:
         shape = {key: value for key, value in modality.items() if key not in ("kind", "critical", "max_age_s")}
         described = " ".join(f"{key}={value}" for key, value in shape.items() if value not in ([], None))
         critical = "yes" if modality["critical"] else "no"
-        table.add_row(name, modality["kind"], described, critical, f"{modality['max_age_s']:g} s")
+        ages = modality["kind"] != "text" and modality.get("mode") != "utterance"  # what is latched does not age
+        age = f"{modality['max_age_s']:g} s" if ages else "–"
+        table.add_row(name, modality["kind"], Text(described), critical, age)
     out.print(table)
     space, safe = signature["action_space"], signature["safe_action"]
-    golden, rows = report["golden"], {}
+    golden = report["golden"]
+    rows: dict[str, str | Text] = {}
     rows["actions"] = f"{space['kind']}: {', '.join(space.get('labels', [])) or space}"
     rows["safe action"] = f"{safe['kind']} {_safe_label(safe, space)}"
     rows["rate"] = f"{signature['rate_hz']:g} decisions a second"
@@ -127,10 +131,11 @@ def inspection(report: dict[str, Any]) -> None:
     rows["fingerprint"] = report["fingerprint"]
     rows["made"] = f"{report['created']} by sensorimotor {report['sensorimotor']}, bundle format {report['format']}"
     if golden:
-        verdict = "[green]as promised[/green]" if golden["ok"] else "[red]not as promised[/red]"
-        rows["golden set, here"] = (
-            f"{verdict}: {golden['same_actions']} of {golden['steps']} actions the same, "
-            f"largest difference {golden['max_error']:.1e}"
+        verdict = ("as promised", "green") if golden["ok"] else ("not as promised", "red")
+        rows["golden set, here"] = Text.assemble(
+            verdict,
+            f": {golden['same_actions']} of {golden['steps']} actions the same, "
+            f"largest difference {golden['max_error']:.1e}",
         )
     out.print(_pairs(rows))
 
@@ -146,19 +151,20 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _pairs(rows: dict[str, str]) -> Table:
+def _pairs(rows: Mapping[str, str | Text]) -> Table:
+    """Names and values side by side; what comes from files and people is shown as it is, never read as markup."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value) if isinstance(value, str) else value)
     return table
 
 
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar over `total` items; call what it gives with the number done since the last call."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
@@ -169,7 +175,7 @@ def training() -> Iterator[Callable[[str, dict[str, Any]], None]]:
     """A progress bar with loss, accuracy and speed; call what it gives with what `train` reports."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -231,7 +231,7 @@ def _make_shard(level: str, first_seed: int, count: int, considerate: bool, cach
     with replacing(_shard_path(level, first_seed, count, considerate, cache)) as path, path.open("wb") as file:
         np.savez_compressed(
             file,
-            symbols=np.array(views, np.uint8),
+            symbols=np.array(views, np.uint8).reshape(-1, VIEW_TILES, VIEW_TILES, 3),  # also where there are none
             actions=np.array(actions, np.uint8),
             lengths=np.array(lengths, np.int64),
             missions=np.array(missions, str),
@@ -264,7 +264,7 @@ class FrameTable:
 
     def render(self, symbols: np.ndarray) -> np.ndarray:
         """uint8 `(n, 7, 7, 3)` symbols → uint8 `(n, 56, 56, 3)` frames."""
-        cells = symbols.reshape(len(symbols), -1, 3).astype(np.int64)
+        cells = symbols.reshape(len(symbols), VIEW_TILES * VIEW_TILES, 3).astype(np.int64)
         keys = (cells[..., 0] * self.COLORS + cells[..., 1]) * self.STATES + cells[..., 2] + self._agent_offset
         for key in np.unique(keys[~self._drawn[keys]]):
             self._draw(int(key))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sensorimotor.actions.decision import Decision
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint
-from sensorimotor.models.export import export
+from sensorimotor.models.export import export, require_replaceable
 from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
@@ -36,8 +36,9 @@ def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False)
     Raises:
         CheckpointError: It cannot be read.
         ParityError: The exported graphs differ from the network; nothing is written.
-        OutputPathError: `out` cannot be written.
+        OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
+    require_replaceable(out)
     trained = load_checkpoint(checkpoint)
     recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
     evidence = closed_loop_evidence(trained, recipe)

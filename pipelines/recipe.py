@@ -12,7 +12,7 @@ from sensorimotor.pipelines.babyai import EVALUATION_SEED
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Level(_Table):

@@ -4,6 +4,7 @@ A speaker is named by a string: `espeak:en-us+f3` (optionally `espeak:en-us+f3?r
 this process, or `command: TOOL -o {wav} {text}` for any program that writes a sound file.
 """
 
+import _ctypes
 import ctypes
 import shlex
 import subprocess
@@ -38,7 +39,8 @@ def speaker(spec: str) -> Speaker:
     """The speaker that a string names.
 
     Raises:
-        SpeechError: No such kind of speaker, no such voice, or no such program.
+        SpeechError: No such kind of speaker, no such voice, or no valid command; whether its program exists shows
+            when it speaks.
         MissingExtraError: espeak-ng is asked for and not installed.
     """
     kind, _, rest = spec.partition(":")
@@ -110,14 +112,14 @@ class Command:
                 done = subprocess.run(call, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
             except FileNotFoundError as error:
                 raise SpeechError(f"speaker program {self.words[0]!r} is not installed or not on the PATH") from error
-            except (OSError, subprocess.TimeoutExpired) as error:
+            except (OSError, ValueError, subprocess.TimeoutExpired) as error:  # ValueError: a text no program can take
                 raise SpeechError(f"speaker program {self.words[0]!r}: {error}") from error
             if done.returncode:
                 said = done.stderr.decode(errors="replace").strip()[-300:]
                 raise SpeechError(f"speaker program {self.words[0]!r} failed with status {done.returncode}: {said}")
-            if not wav.exists() or wav.stat().st_size == 0:
+            if not wav.exists() or wav.stat().st_size == 0 or len(sound := read_sound(wav)) == 0:
                 raise SpeechError(f"speaker program {self.words[0]!r} wrote no sound to {{wav}}")
-            return read_sound(wav)
+            return sound
 
 
 def read_sound(path: Path) -> np.ndarray:
@@ -143,9 +145,10 @@ def _av() -> Any:
 
 
 def _resampled(frames: list[Any]) -> np.ndarray:
-    """PyAV audio frames as float32 `(samples,)` at 16 kHz, one channel."""
-    resampler = _av().AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-    pieces = [out.to_ndarray()[0] for frame in [*frames, None] for out in resampler.resample(frame)]
+    """PyAV audio frames as float32 `(samples,)` at 16 kHz, the mean of all channels."""
+    # FFmpeg's own mix to one channel is 3 dB louder than its channels and clips what is near full scale.
+    resampler = _av().AudioResampler(format="fltp", rate=SAMPLE_RATE)
+    pieces = [out.to_ndarray().mean(0) for frame in [*frames, None] for out in resampler.resample(frame)]
     sound = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     return np.clip(sound, -1.0, 1.0)
 
@@ -167,16 +170,28 @@ class _EspeakLibrary:
     OK = 0
 
     def __init__(self, library: Path, data: Path):
-        self._data = data
-        self._lib = ctypes.CDLL(str(library))
-        self._sample_rate = self._lib.espeak_Initialize(self.SYNCHRONOUS, 0, str(data).encode(), self.DONT_EXIT)
-        if self._sample_rate <= 0:
-            raise SpeechError(f"espeak-ng did not start with its data in {data}")
+        self._library, self._data = library, data
         self._pieces: list[np.ndarray] = []
         prototype: Callable[..., Any] = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
         )
         self._callback = prototype(self._collect)  # kept: the library holds only a pointer to it
+        self._lib: Any = None
+        self._load()
+
+    def _load(self) -> None:
+        """Load the library anew (0.7 ms): what it says depends on all it has said before, and on the second it began.
+
+        The same text would never sound the same again, and no episode could be played again.
+        """
+        if self._lib is not None:
+            self._lib.espeak_Terminate()
+            _ctypes.dlclose(self._lib._handle)
+        self._lib = ctypes.CDLL(str(self._library))
+        self._sample_rate = self._lib.espeak_Initialize(self.SYNCHRONOUS, 0, str(self._data).encode(), self.DONT_EXIT)
+        if self._sample_rate <= 0:
+            raise SpeechError(f"espeak-ng did not start with its data in {self._data}")
+        self._lib.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._lib.espeak_SetSynthCallback(self._callback)
 
     def _collect(self, samples: Any, count: int, _events: Any) -> int:
@@ -185,18 +200,24 @@ class _EspeakLibrary:
         return 0
 
     def check_voice(self, voice: str) -> None:
-        # An unknown variant is silently ignored by the library, so look for its file.
+        # An unknown variant is silently ignored by the library, so look for its file; and a zero ends the name.
         _, plus, variant = voice.partition("+")
-        known = not plus or (self._data / "voices" / "!v" / variant).is_file()
+        known = voice.isprintable() and (not plus or (self._data / "voices" / "!v" / variant).is_file())
         if not known or "/" in variant or self._lib.espeak_SetVoiceByName(voice.encode()) != self.OK:
             raise SpeechError(f"espeak-ng has no voice {voice!r}; try en, en-us, en-gb-scotland or en-us+f3")
 
     def say(self, text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
+        try:
+            words = text.encode() + b"\0"
+        except UnicodeEncodeError as error:
+            raise SpeechError(f"{text!r} cannot be said: it is not valid unicode ({error.reason})") from error
+        if "\0" in text:
+            raise SpeechError(f"{text!r} cannot be said: the library would stop at the zero")
+        self._load()
         self.check_voice(voice)
         self._lib.espeak_SetParameter(self.RATE, rate, 0)
         self._lib.espeak_SetParameter(self.PITCH, pitch, 0)
         self._pieces.clear()
-        words = text.encode() + b"\0"
         status = self._lib.espeak_Synth(words, len(words), 0, 0, 0, self.CHARS_UTF8, None, None)
         if status != self.OK or not self._pieces:
             raise SpeechError(f"espeak-ng could not say {text!r} (status {status})")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sensorimotor.errors import CheckpointError, RecipeError
+from sensorimotor.errors import CheckpointError, RecipeError, UsageError
 from sensorimotor.files import require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.models.network import Network
@@ -25,7 +25,7 @@ from sensorimotor.pipelines.calibration import calibration_error, fit_temperatur
 from sensorimotor.pipelines.expert import Demonstrations, demonstrations
 from sensorimotor.pipelines.hardware import describe_machine, versions
 from sensorimotor.pipelines.imitation import alignment_loss, imitation_loss, unroll
-from sensorimotor.pipelines.recipe import Data, Recipe
+from sensorimotor.pipelines.recipe import Data, Recipe, parse_recipe
 from sensorimotor.pipelines.speech_bank import SpeechBank, speech_bank
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -141,23 +141,33 @@ def train(
 
     Raises:
         RecipeError: Missions are longer than the recipe allows.
+        UsageError: There is no such device.
         CheckpointError: There is nothing to resume, another recipe's run is there, or it cannot be written.
     """
+    where = _device(device)
     require_writable(out)
     path = out / "checkpoint.safetensors"
     if path.exists() and not resume:
         raise CheckpointError(f"{out} holds a run already: continue it with --resume, or choose another directory")
     started = load_checkpoint(path) if resume else None
-    if started and started.recipe != recipe.model_dump(mode="json"):
+    if started and parse_recipe(started.recipe, f"the recipe in {path}") != recipe:
         raise CheckpointError(f"{path} belongs to another recipe; a run continues only with the recipe it began with")
     material = gather(recipe, cache, workers, report)
     with _interruptible() as interrupted:
-        run = _Run(recipe, material, out, started, torch.device(device), report)
+        run = _Run(recipe, material, out, started, where, report)
         run.learn(lambda step: interrupted() or (stop_after is not None and step >= stop_after))
     record = run.record
     return Trained(
         path, run.step, recipe.training.steps, record["seconds"], record["held_out"], record.get("calibration")
     )
+
+
+def _device(name: str) -> torch.device:
+    """A device that numbers can be put on."""
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"cannot train on device {name!r}: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

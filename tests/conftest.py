@@ -1,4 +1,11 @@
-"""What all tests share: reproducible property tests without a stopwatch, and torch on one thread."""
+"""What all tests share: reproducible property tests without a stopwatch, torch on one thread, and a small policy."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,3 +20,151 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+# One small policy, made once by the real commands, that every test of a finished policy uses.
+
+TINY = """
+name = "tiny"
+description = "Goes to the one object in the room; small and quick to make, for tests."
+seed = 3
+
+[data]
+levels = [{ id = "BabyAI-GoToObj-v0", episodes = 40 }]
+expert = "considerate"
+held_out_episodes = 8
+
+[speech]
+speakers = ["espeak:en-us", "espeak:en+m3"]
+held_out_speakers = ["espeak:en-us+f3"]
+takes = 1
+
+[network]
+image_dim = 8
+audio_dim = 16
+text_dim = 16
+dim = 16
+blocks = 1
+
+[training]
+steps = 120
+batch_episodes = 4
+learning_rate = 1e-2
+warmup_steps = 2
+evaluate_every = 60
+alignment = 0.1
+alignment_utterances = 0
+senses = [
+    { inputs = ["camera", "mic"], weight = 1 },
+    { inputs = ["camera", "instruction"], weight = 3 },
+]
+"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a command wrote, and how it ended."""
+
+    path: Path
+    done: subprocess.CompletedProcess
+
+
+@pytest.fixture(scope="session")
+def person(tmp_path_factory):
+    """What a command gets from the person who runs it: an empty home, one thread, and a wide terminal."""
+    home = tmp_path_factory.mktemp("home")
+    return {**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def sensorimotor(person):
+    """Run the installed command: `sensorimotor("inspect", "default")` gives its exit status and both its outputs."""
+    program = Path(sys.executable).with_name("sensorimotor")
+
+    def run(*words, **options):
+        call = [str(word) for word in (program, *words)]
+        return subprocess.run(call, capture_output=True, text=True, check=False, **({"env": person} | options))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tiny_recipe_file):
+    from sensorimotor.pipelines.recipe import load_recipe
+
+    return load_recipe(tiny_recipe_file)
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory):
+    """Demonstrations and speech of the tiny recipe are kept here."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def trained(sensorimotor, tiny_recipe_file, tiny_cache, tmp_path_factory):
+    """`sensorimotor train`: a finished run."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    done = sensorimotor("train", tiny_recipe_file, "--out", out, "--cache", tiny_cache, "--workers", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    return Made(out, done)
+
+
+@pytest.fixture(scope="session")
+def exported(sensorimotor, trained, tmp_path_factory):
+    """`sensorimotor export`: a bundle with everything in it."""
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    done = sensorimotor("export", trained.path, "--out", out, "--single-file", "--json")
+    assert done.returncode == 0, done.stderr
+    return Made(out, done)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(exported):
+    """The directory of a bundle; not to be changed."""
+    return exported.path
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle, tmp_path):
+    """A bundle that a test may damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def tiny_policy(tiny_bundle):
+    from sensorimotor.models.policy import Policy
+
+    return Policy.load(tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def tiny_network(trained, one_thread):
+    """The trained network in torch; not to be changed."""
+    from sensorimotor.models.checkpoint import load_checkpoint
+
+    return load_checkpoint(trained.path).network.eval()
+
+
+@pytest.fixture(scope="session")
+def golden_steps(tiny_bundle):
+    """A hundred real steps of several episodes: what each decision saw, and whether it began an episode."""
+    from sensorimotor.models.bundle import GOLDEN, Bundle
+    from sensorimotor.models.golden import load_golden
+
+    steps, starts, _ = load_golden(tiny_bundle / GOLDEN, Bundle.load(tiny_bundle).signature)
+    return steps, starts
+
+
+@pytest.fixture(scope="session")
+def observation(golden_steps):
+    """A real observation with all inputs."""
+    steps, _ = golden_steps
+    return next(step.observation for step in steps if len(step.observation) == 3)

@@ -26,7 +26,7 @@ def boxes(draw, widths: tuple[int, ...] = (8, 16, 32, 64)) -> ActionSpace:
         info = np.iinfo(f"int{width}")
         bound, dtype = st.integers(int(info.min), int(info.max)), np.dtype(f"int{width}")
     else:
-        bound, dtype = st.floats(width=32, allow_nan=False), np.dtype("float32")
+        bound, dtype = st.floats(width=32, allow_nan=False).map(lambda x: x + 0.0), np.dtype("float32")  # no -0.0
     limits = [sorted(draw(st.tuples(bound, bound))) for _ in range(size)]
     low, high = np.array(limits, dtype).T
     units = draw(names(size))

@@ -207,6 +207,11 @@ def test_a_rate_that_no_policy_can_have_is_refused(rate_hz):
         Signature(INPUTS, DOOR, Constant(0), rate_hz)
 
 
+@pytest.mark.parametrize("rate_hz", [1e-3, 1, 10_000])
+def test_rates_from_very_slow_to_the_highest_are_taken(rate_hz):
+    assert Signature(INPUTS, DOOR, Constant(0), rate_hz).rate_hz == rate_hz
+
+
 @pytest.mark.parametrize("action", [2, -1, "stop", None, [0], float("nan")])
 def test_a_safe_action_that_is_not_in_the_space_is_refused(action):
     with pytest.raises(SignatureError, match=r"safe_action .* is not in Discrete\(2\) \(wait, go\)"):

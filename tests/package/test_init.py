@@ -1,17 +1,6 @@
-import importlib.metadata
-
 import pytest
 
 import sensorimotor
-
-
-@pytest.mark.parametrize("name", sensorimotor.__all__)
-def test_every_public_name_can_be_imported_from_the_top(name):
-    assert getattr(sensorimotor, name) is not None
-
-
-def test_the_version_is_that_of_the_installed_distribution():
-    assert sensorimotor.__version__ == importlib.metadata.version("sensorimotor")
 
 
 def test_the_public_names_are_those_of_the_modules_themselves():

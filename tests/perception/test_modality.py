@@ -263,6 +263,25 @@ def test_a_modality_that_no_value_could_fit_cannot_be_declared(kind, settings):
         kind(**settings)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (Image, {"height": 1, "width": 1}),
+        (Image, {"height": 16384, "width": 16384, "frames": 256}),
+        (Audio, {"seconds": 0.01, "sample_rate": 4000}),
+        (Audio, {"seconds": 60, "sample_rate": 192_000, "channels": 64}),
+        (Text, {"max_tokens": 1}),
+        (Text, {"max_tokens": 4096}),
+        (State, {"size": 1}),
+        (State, {"size": 4096}),
+    ],
+)
+def test_the_smallest_and_largest_inputs_can_be_declared_and_are_not_critical_unless_said(kind, settings):
+    modality = kind(**settings)
+    assert not modality.critical
+    assert modality.max_age_s == 1.0
+
+
 def test_a_modality_cannot_be_changed_afterwards():
     with pytest.raises(ValidationError, match="frozen"):
         CAMERA.height = 5
@@ -276,7 +295,7 @@ def test_a_modality_comes_back_from_its_json_form_as_its_own_kind(modality):
 # Gymnasium
 
 
-@pytest.mark.parametrize("modality", [CAMERA, Image(height=5, width=7, channels=1, frames=3), State(size=4), Text()])
+@pytest.mark.parametrize("modality", [CAMERA, Image(height=5, width=7, channels=1, frames=2), State(size=4), Text()])
 def test_a_modality_is_found_again_from_its_gymnasium_space(modality):
     assert from_space("sense", modality.to_space()) == modality
 
@@ -287,6 +306,19 @@ def test_samples_of_the_gymnasium_space_pass_the_check(modality):
     space.seed(0)
     for _ in range(5):
         assert space.contains(modality.check("sense", space.sample()))
+
+
+@pytest.mark.parametrize(
+    ("modality", "values"),
+    [
+        (CAMERA, [np.zeros((4, 6, 3), np.uint8), np.full((4, 6, 3), 255, np.uint8)]),
+        (MIC, [np.full((400, 1), level, np.float32) for level in (-1, 0, 1)]),
+        (Text(), ["", "g" * MAX_TEXT_CHARACTERS]),
+        (JOINTS, [np.full(3, value, np.float32) for value in (-1e30, 1e30)]),
+    ],
+)
+def test_the_gymnasium_space_reaches_from_the_least_to_the_most(modality, values):
+    assert all(modality.to_space().contains(value) for value in values)
 
 
 @pytest.mark.parametrize(

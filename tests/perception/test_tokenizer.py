@@ -86,6 +86,11 @@ def test_a_long_text_is_cut_and_a_huge_one_is_no_trouble(tokenizer):
     assert PAD not in ids
 
 
+@pytest.mark.parametrize(("text", "length"), [("", 1), ("go", 2), ("go, zebra", 4), ("go " * 30, 31)])
+def test_the_length_of_a_text_counts_its_beginning_and_what_will_be_cut(tokenizer, text, length):
+    assert tokenizer.length(text) == length
+
+
 def test_different_instructions_have_different_ids(tokenizer):
     assert not np.array_equal(tokenizer.encode("go to the red ball"), tokenizer.encode("go to the blue ball"))
 

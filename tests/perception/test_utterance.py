@@ -99,11 +99,37 @@ def test_the_quiet_in_front_belongs_to_the_utterance_as_asked():
     assert starts == pytest.approx([0.6, 0.5, 0.4])
 
 
+def test_of_the_quiet_behind_a_quarter_of_what_ended_it_belongs_to_the_utterance():
+    (utterance,) = hear(np.concatenate([quiet(0.6), loud(0.4), quiet(0.6)]), pre_roll_s=0.1, silence_s=0.4)
+    assert utterance.start_s == pytest.approx(0.5)
+    assert len(utterance.sound) == round((0.1 + 0.4 + 0.1) * RATE)
+
+
+@pytest.mark.parametrize("silence_s", [0.0, 0.02, 0.1, 0.6])
+def test_so_much_silence_as_asked_ends_an_utterance_but_at_least_a_frame(silence_s):
+    (utterance,) = hear(np.concatenate([quiet(0.5), loud(0.2), quiet(0.8)]), silence_s=silence_s)
+    assert utterance.delay_s == pytest.approx(max(silence_s, FRAME_S))
+    assert not utterance.truncated
+
+
 def test_an_utterance_that_reaches_the_limit_is_cut_there_and_marked():
     first, *_ = hear(np.concatenate([quiet(0.5), loud(2.0), quiet(0.6)]))
     assert first.truncated
-    assert len(first.sound) == pytest.approx(LIMIT_S * RATE, abs=FRAME)
-    assert first.delay_s < 0.4
+    assert len(first.sound) == LIMIT_S * RATE
+    assert first.delay_s == 0
+
+
+@pytest.mark.parametrize(("seconds", "truncated", "delay_s"), [(0.8, False, 0.4), (0.82, True, 0.38)])
+def test_what_ends_just_in_time_is_whole_and_what_does_not_is_marked(seconds, truncated, delay_s):
+    (utterance,) = hear(np.concatenate([quiet(0.5), loud(seconds), quiet(0.6)]), pre_roll_s=0.0)
+    assert utterance.truncated is truncated
+    assert utterance.delay_s == pytest.approx(delay_s)
+
+
+@pytest.mark.parametrize(("frames", "utterances"), [(ONSET_FRAMES - 1, 1), (ONSET_FRAMES, 2)])
+def test_after_the_limit_a_new_utterance_begins_like_any_other(frames, utterances):
+    stream = np.concatenate([quiet(0.5), loud(LIMIT_S + frames * FRAME_S), quiet(0.6)])
+    assert len(hear(stream, pre_roll_s=0.0)) == utterances
 
 
 @pytest.mark.parametrize("limit_s", [0.01, 0.05, 0.1, 0.2, 0.27, 0.3])
@@ -131,6 +157,15 @@ def test_speech_is_found_above_a_noise_floor_that_it_is_clearly_louder_than():
     assert utterance.start_s < 1.0 < utterance.start_s + len(utterance.sound) / RATE
 
 
+def test_a_noise_that_stays_becomes_the_floor_slowly_enough_not_to_swallow_speech():
+    rng = np.random.default_rng(0)
+    room, fan = (
+        level * rng.standard_normal(round(s * RATE)).astype(np.float32) for level, s in ((0.003, 1), (0.03, 12))
+    )
+    heard = hear(np.concatenate([room, fan]))
+    assert 4.0 < heard[-1].start_s + len(heard[-1].sound) / RATE < 7.0  # 11 dB at 2.5 dB/s
+
+
 def test_channels_are_kept():
     stereo = np.stack([np.concatenate([quiet(0.5), loud(0.5), quiet(0.6)])] * 2, axis=1)
     (utterance,) = hear(stereo * np.float32([1.0, 0.5]))
@@ -138,13 +173,14 @@ def test_channels_are_kept():
     assert np.allclose(utterance.sound[:, 1], utterance.sound[:, 0] / 2)
 
 
-def test_the_memory_of_a_chunk_can_be_used_again_by_the_caller():
+@pytest.mark.parametrize("size", [round(0.45 * RATE), round(0.77 * RATE) + 13])
+def test_the_memory_of_a_chunk_can_be_used_again_by_the_caller(size):
     stream = np.concatenate([quiet(0.5), loud(0.5), quiet(0.6)])
     (expected,) = hear(stream)
-    ear, buffer, heard = Endpointer(RATE, LIMIT_S), np.empty(130, np.float32), []
-    for start in range(0, len(stream), 130):
-        chunk = buffer[: len(stream[start : start + 130])]
-        chunk[:] = stream[start : start + 130]
+    ear, buffer, heard = Endpointer(RATE, LIMIT_S), np.empty(size, np.float32), []
+    for start in range(0, len(stream), size):
+        chunk = buffer[: len(stream[start : start + size])]
+        chunk[:] = stream[start : start + size]
         heard += ear.feed(chunk)
         buffer[:] = 0.9
     assert np.array_equal(heard[0].sound, expected.sound)

@@ -1,0 +1,78 @@
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from sensorimotor.errors import BundleError, MissingExtraError, UsageError
+from sensorimotor.models.bundle import Bundle, seal
+from sensorimotor.models.onnx_backend import OnnxBackend, runtime
+from sensorimotor.models.policy import Policy
+
+
+def test_without_onnx_runtime_both_packages_that_bring_it_are_named(monkeypatch, tiny_bundle):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"sensorimotor\[cpu\].* or .*sensorimotor\[gpu\]"):
+        Policy.load(tiny_bundle)
+    with pytest.raises(MissingExtraError, match="running a policy needs ONNX Runtime"):
+        runtime()
+
+
+def test_an_execution_provider_that_is_not_here_is_answered_with_those_that_are(tiny_bundle):
+    with pytest.raises(UsageError, match="provider NpuExecutionProvider is not available") as caught:
+        Policy.load(tiny_bundle, providers=["CPUExecutionProvider", "NpuExecutionProvider"])
+    assert all(name in str(caught.value) for name in onnxruntime.get_available_providers())
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_are_counted_from_one(tiny_bundle, threads):
+    with pytest.raises(UsageError, match=f"threads must be at least 1, not {threads}"):
+        Policy.load(tiny_bundle, threads=threads)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph", bytes(range(256)) * 40])
+@pytest.mark.parametrize("name", ["core.onnx", "encoder.camera.onnx"])
+def test_a_graph_that_is_none_is_refused_even_where_its_fingerprint_fits(bundle_copy, name, content):
+    (bundle_copy / name).write_bytes(content)
+    seal(bundle_copy, json.loads((bundle_copy / "config.json").read_text()))
+    with pytest.raises(BundleError, match=f"{name} cannot be loaded by ONNX Runtime"):
+        Policy.load(bundle_copy)
+
+
+def test_a_graph_that_was_cut_short_is_refused_even_where_its_fingerprint_fits(bundle_copy):
+    file = bundle_copy / "core.onnx"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    seal(bundle_copy, json.loads((bundle_copy / "config.json").read_text()))
+    with pytest.raises(BundleError, match=r"core\.onnx cannot be loaded"):
+        Policy.load(bundle_copy)
+
+
+def test_rows_are_encoded_together_as_they_are_alone(tiny_bundle):
+    backend, rng = OnnxBackend(Bundle.load(tiny_bundle)), np.random.default_rng(1)
+    sound = rng.uniform(-0.5, 0.5, (3, 64_000, 1)).astype(np.float32)
+    for name, values in {
+        "camera": [rng.integers(0, 256, (3, 56, 56, 3), np.uint8)],
+        "instruction": [rng.integers(0, 5, (3, 16), np.int64)],
+        "mic": [sound, np.array([64_000, 9000, 800])],
+    }.items():
+        tokens, mask = backend.encode(name, values)
+        for i in range(3):
+            one, its_mask = backend.encode(name, [value[i : i + 1] for value in values])
+            assert tokens[i] == pytest.approx(one[0], abs=1e-5)
+            assert np.array_equal(mask[i], its_mask[0])
+
+
+def test_more_threads_change_nothing(tiny_bundle, observation):
+    one, two = (Policy.load(tiny_bundle, threads=threads).act(observation) for threads in (1, 2))
+    assert one.parameters == pytest.approx(two.parameters, abs=1e-6)
+
+
+def test_stand_ins_for_absent_inputs_have_the_shape_of_tokens(tiny_bundle):
+    bundle = Bundle.load(tiny_bundle)
+    backend = OnnxBackend(bundle)
+    tokens, mask = backend.encode("camera", [np.zeros((1, 56, 56, 3), np.uint8)])
+    empty, empty_mask = backend.empty_tokens("camera")
+    assert (empty.shape, empty.dtype) == (tokens.shape, tokens.dtype)
+    assert (empty_mask.shape, empty_mask.dtype) == (mask.shape, mask.dtype)
+    assert not empty_mask.any()

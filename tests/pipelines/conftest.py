@@ -1,0 +1,41 @@
+"""What the tests of pipelines share: the tiny recipe's demonstrations and speech, and small rooms built by hand."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def material(trained, tiny_recipe, tiny_cache, one_thread):
+    """What the tiny recipe learns from, read from the cache that its training filled."""
+    from sensorimotor.pipelines.train import gather
+
+    return gather(tiny_recipe, tiny_cache, 1, lambda *_: None)
+
+
+@pytest.fixture
+def room():
+    """Builds a room of 8 x 8 with the agent at (3, 3) looking right: `room({(4, 3): "red ball"}, "red ball")`."""
+    from minigrid.core.world_object import Ball, Box, Key
+    from minigrid.envs.babyai.core.verifier import GoToInstr, ObjDesc
+
+    from sensorimotor.pipelines.babyai import make_level, quietly
+
+    kinds = {"ball": Ball, "box": Box, "key": Key}
+
+    def build(objects, asked, agent=(3, 3), direction=0):
+        game = make_level("BabyAI-GoToLocal-v0")
+        with quietly():
+            game.reset(seed=0)
+        for x in range(1, 7):
+            for y in range(1, 7):
+                game.grid.set(x, y, None)
+        for place, described in objects.items():
+            color, kind = described.split()
+            game.grid.set(*place, kinds[kind](color))
+            game.grid.get(*place).cur_pos = place
+        game.agent_pos, game.agent_dir = agent, direction
+        color, kind = asked.split()
+        game.instrs = GoToInstr(ObjDesc(kind, color))
+        game.instrs.reset_verifier(game)
+        return game
+
+    return build

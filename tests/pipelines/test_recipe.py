@@ -1,0 +1,170 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sensorimotor.errors import RecipeError
+from sensorimotor.pipelines.recipe import Recipe, load_recipe, parse_recipe
+
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.fixture
+def content(tiny_recipe_file):
+    """The tiny recipe as nested dicts, to be spoilt."""
+    return tomllib.loads(tiny_recipe_file.read_text())
+
+
+def spoilt(content, key, value):
+    """The content with one dotted key set, or taken away where the value is None."""
+    *path, last = key.split(".")
+    table = content
+    for part in path:
+        table = table[int(part)] if part.isdecimal() else table.setdefault(part, {})
+    if value is None:
+        del table[last]
+    else:
+        table[last] = value
+    return content
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_the_shipped_recipes_are_valid_and_named_after_their_files(path):
+    assert load_recipe(path).name == path.stem
+
+
+def test_there_are_shipped_recipes():
+    assert {"default.toml", "quick.toml"} <= {path.name for path in SHIPPED}
+
+
+def test_what_is_not_said_has_a_default(content):
+    del content["speech"], content["network"]
+    content["training"]["senses"] = [{"inputs": ["camera", "instruction"], "weight": 1}]
+    recipe = parse_recipe(content, "here")
+    assert recipe.speech is None
+    assert recipe.network.dim == 128
+    assert recipe.data.held_out_seed == 900_000_000
+
+
+def test_a_recipe_survives_being_kept_as_json(tiny_recipe):
+    assert parse_recipe(tiny_recipe.model_dump(mode="json"), "checkpoint") == tiny_recipe
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", None, "name: Field required"),
+        ("name", "No Spaces", r"name: .*\(got 'No Spaces'\)"),
+        ("data", None, "data: Field required"),
+        ("data.levels", [], r"data\.levels: .*at least 1"),
+        ("data.levels.0.id", None, r"data\.levels\.0\.id: Field required"),
+        ("data.levels.0.episodes", 0, r"data\.levels\.0\.episodes: .*greater than 0 \(got 0\)"),
+        ("data.levels.0.episode", 5, r"data\.levels\.0\.episode: Extra inputs are not permitted \(got 5\)"),
+        ("data.expert", "me", r"data\.expert: .*'bot' or 'considerate' \(got 'me'\)"),
+        ("training.step", 5, r"training\.step: Extra inputs are not permitted"),
+        ("training.steps", "many", r"training\.steps: .*integer.*\(got 'many'\)"),
+        ("training.steps", 0, r"training\.steps: .*greater than 0"),
+        ("training.learning_rate", float("nan"), r"training\.learning_rate"),
+        ("training.learning_rate", float("inf"), r"training\.learning_rate: .*finite"),
+        ("training.senses.0.weight", float("inf"), r"training\.senses\.0\.weight: .*finite"),
+        ("training.senses.0.weight", 0, r"training\.senses\.0\.weight: .*greater than 0"),
+        ("training.senses.0.inputs", [], r"training\.senses\.0\.inputs: .*at least 1"),
+        ("training.lost_frames", 1.0, r"training\.lost_frames: .*less than 1"),
+        ("training.senses", None, r"training\.senses: Field required"),
+        ("network.dim", 7, r"network\.dim: "),
+        ("network.depth", 7, r"network\.depth: Extra inputs"),
+        ("speech.speakers", [], r"speech\.speakers: .*at least 1"),
+        ("speech.rates", [200, 100], r"speech: .*rates must be \[low, high\], not \[200, 100\]"),
+        ("speech.takes", 0, r"speech\.takes: .*greater than 0"),
+        ("trainnig", {}, "trainnig: Extra inputs are not permitted"),
+    ],
+)
+def test_a_key_that_is_missing_unknown_or_wrong_is_named(content, key, value, message):
+    with pytest.raises(RecipeError, match=f"^tiny.toml is not a valid recipe:\n(.*\n)*  {message}"):
+        parse_recipe(spoilt(content, key, value), "tiny.toml")
+
+
+def test_everything_that_is_wrong_is_told_at_once(content):
+    for key, value in (("name", None), ("training.step", 5), ("data.expert", "me"), ("network.dim", 7)):
+        content = spoilt(content, key, value)
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(content, "tiny.toml")
+    assert re.findall(r"\n  ([\w.]+):", str(caught.value)) == ["name", "data.expert", "network.dim", "training.step"]
+
+
+@pytest.mark.parametrize("content", [None, [], "name", 7])
+def test_what_is_no_table_is_no_recipe(content):
+    with pytest.raises(RecipeError, match="is not a valid recipe:\n  recipe: "):
+        parse_recipe(content, "checkpoint")
+
+
+# Seeds, voices and senses stay apart
+
+
+@pytest.mark.parametrize(
+    ("first", "episodes", "held_out", "held_out_episodes", "message"),
+    [
+        (0, 101, 100, 8, "the training seeds of BabyAI-GoToObj-v0 reach held_out_seed = 100"),
+        (95, 6, 100, 8, "the training seeds of .* reach held_out_seed"),
+        (200, 1, 100, 8, "the training seeds of .* reach held_out_seed"),
+        (999_999_990, 20, 900_000_000, 8, "the training seeds of .* reach held_out_seed"),
+        (0, 10, 999_999_993, 8, "held_out_seed reaches 1000000000, where evaluation begins"),
+        (0, 10, 1_000_000_000, 8, "held_out_seed reaches 1000000000"),
+    ],
+)
+def test_seeds_of_training_validation_and_evaluation_stay_apart(
+    content, first, episodes, held_out, held_out_episodes, message
+):
+    content["data"] |= {"first_seed": first, "held_out_seed": held_out, "held_out_episodes": held_out_episodes}
+    content["data"]["levels"][0]["episodes"] = episodes
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(content, "tiny.toml")
+
+
+@pytest.mark.parametrize(("first", "episodes", "held_out"), [(0, 100, 100), (0, 10, 999_999_992)])
+def test_seeds_may_touch(content, first, episodes, held_out):
+    content["data"] |= {"first_seed": first, "held_out_seed": held_out}
+    content["data"]["levels"][0]["episodes"] = episodes
+    assert isinstance(parse_recipe(content, "tiny.toml"), Recipe)
+
+
+def test_a_voice_is_not_trained_on_and_held_out(content):
+    content["speech"]["held_out_speakers"] = ["espeak:en-us+f3", "espeak:en+m3"]
+    with pytest.raises(RecipeError, match=r"speech: .*espeak:en\+m3 cannot be trained on and held out"):
+        parse_recipe(content, "tiny.toml")
+
+
+def test_without_speech_there_is_no_microphone(content):
+    del content["speech"]
+    with pytest.raises(
+        RecipeError, match=r"training\.senses names mic; the inputs are camera, instruction \(mic needs"
+    ):
+        parse_recipe(content, "tiny.toml")
+
+
+def test_a_sense_that_does_not_exist_is_named(content):
+    content["training"]["senses"][0]["inputs"] = ["camera", "lidar"]
+    with pytest.raises(RecipeError, match=r"training\.senses names lidar; the inputs are camera, instruction, mic"):
+        parse_recipe(content, "tiny.toml")
+
+
+# Files
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=f"cannot read the recipe {tmp_path}/no.toml: No such file"):
+        load_recipe(tmp_path / "no.toml")
+    with pytest.raises(RecipeError, match="cannot read the recipe .*: Is a directory"):
+        load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b'{"name": "json"}', b"a = 1\na = 2"])
+def test_a_file_that_is_no_toml_is_named(tmp_path, content):
+    (tmp_path / "bad.toml").write_bytes(content)
+    with pytest.raises(RecipeError, match=r"bad\.toml is not valid TOML"):
+        load_recipe(tmp_path / "bad.toml")
+
+
+def test_a_wrong_recipe_is_wrong_use():
+    assert RecipeError.exit_status == 2
