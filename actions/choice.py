@@ -1,5 +1,6 @@
 """From what a head gives to an action: the choice itself, its probabilities and its confidence."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ def choose(action_space: ActionSpace, parameters: np.ndarray) -> Choice:
     """
     if not isinstance(action_space.space, spaces.Discrete):
         raise SignatureError(f"no actions of {action_space.space} can be chosen yet; only Discrete")
-    if not np.isfinite(parameters).all():
+    if not math.isfinite(parameters.sum()):
         raise OutputError(
             f"the network gave logits that are NaN or infinite: {parameters.tolist()}; nothing was decided and the "
             "memory is unchanged. Run `sensorimotor inspect POLICY --verify` to see whether the bundle is at fault"

@@ -49,7 +49,7 @@ class Sense(nn.Module):
         """Bring tokens to the common width and summarise them.
 
         Args:
-            tokens: `(batch, n, dim_i)`; where absent, anything finite.
+            tokens: `(batch, n, dim_i)`, at least one; where absent, anything finite.
             mask: bool `(batch, n)`, true where there is a token.
             present: bool `(batch,)`.
             age_s: float32 `(batch,)`.
@@ -58,13 +58,16 @@ class Sense(nn.Module):
             tokens `(batch, n, dim)`, mask `(batch, n)` and summary `(batch, dim)`.
         """
         age = (age_s.clamp(min=0) / self.max_age_s).clamp(max=1)
-        wide = self.project(tokens) + self.position[: tokens.shape[1]] + age[:, None, None] * self.age
+        # Bias and position are one addition to every token, which the exporter makes a constant.
+        place = (self.position + self.project.bias)[: tokens.shape[1]] + age[:, None, None] * self.age
+        wide = F.linear(tokens, self.project.weight) + place
         wide = self.norm(torch.where(present[:, None, None], wide, self.absent))
         mask = mask | ~present[:, None]
-        batch, n, dim = wide.shape
         weight = torch.softmax(self.score(wide).masked_fill(~mask[..., None], -1e9), dim=1)
-        value = self.value(wide).reshape(batch, n, self.heads, dim // self.heads)
-        summary = (weight[..., None] * value).sum(1).reshape(batch, dim)
+        # Every head's values are linear in the tokens and its weights add up to one: average first, then project once.
+        average = weight.transpose(1, 2) @ wide
+        value = self.value.weight.unflatten(0, (self.heads, -1)).transpose(1, 2)
+        summary = (average[:, :, None] @ value).flatten(1) + self.value.bias
         return wide, mask, self.mix(summary)
 
 

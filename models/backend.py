@@ -44,5 +44,5 @@ class Backend(Protocol):
         ...
 
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens `(1, n, dim)` and mask `(1, n)` to stand for an input that is absent."""
+        """One token `(1, 1, dim)` and its mask `(1, 1)` to stand for an input that is absent from a whole batch."""
         ...

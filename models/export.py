@@ -18,7 +18,7 @@ from sensorimotor.models.bundle import Bundle, encoder_file, seal
 from sensorimotor.models.card import card
 from sensorimotor.models.golden import save_golden
 from sensorimotor.models.network import Core, Network
-from sensorimotor.models.onnx_backend import OnnxBackend
+from sensorimotor.models.onnx_backend import DECIDED, ENCODED, OnnxBackend
 from sensorimotor.models.parity import Evidence, check_parity
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.single_file import SingleFileBackend, write_single_file
@@ -26,6 +26,7 @@ from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.modality import Audio, Image, State, Text
 
 GOLDEN_STEPS = 100
+DYNAMIC = torch.export.Dim.DYNAMIC
 
 
 def export(
@@ -113,21 +114,28 @@ class _CoreGraph(nn.Module):
 
 
 def write_graphs(network: Network, directory: Path) -> None:
-    """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis."""
+    """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis.
+
+    In the core the number of tokens is dynamic too, so that an input that is absent can be given as a single one.
+    """
     network.eval()
     rows = 2  # never 1: the exporter takes an axis of size 1 in the example for a constant
     shapes = network.token_shapes()
     for name, modality in network.signature.inputs.items():
         arguments = tuple(torch.from_numpy(value) for value in example_values(modality, rows))
         inputs = [f"{name}", f"{name}.length"][: len(arguments)]
-        _export(network.encoders[name], arguments, inputs, ["tokens", "mask"], directory / encoder_file(name))
+        rows_only = tuple({0: DYNAMIC} for _ in arguments)
+        file = directory / encoder_file(name)
+        _export(network.encoders[name], arguments, inputs, ENCODED, rows_only, file)
     tokens = [torch.zeros(rows, shape.n, shape.dim) for shape in shapes.values()]
     masks = [torch.ones(rows, shape.n, dtype=torch.bool) for shape in shapes.values()]
     present = torch.ones(rows, len(shapes), dtype=torch.bool)
     example = (tokens, masks, present, torch.zeros(rows, len(shapes)), network.initial_memory(rows))
     names = [*(f"{name}.tokens" for name in shapes), *(f"{name}.mask" for name in shapes), "present", "age_s", "memory"]
-    outputs = ["parameters", "embedding", "memory_out"]
-    _export(_CoreGraph(network.core).eval(), example, names, outputs, directory / layout.CORE)
+    outputs = DECIDED
+    counts = [{0: DYNAMIC, 1: DYNAMIC} if shape.n > 1 else {0: DYNAMIC} for shape in shapes.values()]
+    dynamic = (counts, counts, {0: DYNAMIC}, {0: DYNAMIC}, {0: DYNAMIC})
+    _export(_CoreGraph(network.core).eval(), example, names, outputs, dynamic, directory / layout.CORE)
 
 
 def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[np.ndarray, ...]:
@@ -143,19 +151,21 @@ def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[n
             return (np.zeros((rows, size), np.float32),)
 
 
-def _export(module: nn.Module, arguments: tuple[Any, ...], inputs: list[str], outputs: list[str], path: Path) -> None:
-    batch = torch.export.Dim.DYNAMIC
-
-    def dynamic(value: Any) -> Any:
-        return [dynamic(one) for one in value] if isinstance(value, list) else {0: batch}
-
+def _export(
+    module: nn.Module,
+    arguments: tuple[Any, ...],
+    inputs: list[str],
+    outputs: list[str],
+    dynamic: tuple[Any, ...],
+    path: Path,
+) -> None:
     program = torch.onnx.export(
         module,
         arguments,
         dynamo=True,
         input_names=inputs,
         output_names=outputs,
-        dynamic_shapes=tuple(dynamic(argument) for argument in arguments),
+        dynamic_shapes=dynamic,
         external_data=False,
         verbose=False,
     )

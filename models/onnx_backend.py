@@ -9,6 +9,9 @@ from sensorimotor.errors import BundleError, MissingExtraError, UsageError
 from sensorimotor.models.backend import CoreOutput
 from sensorimotor.models.bundle import CORE, Bundle, encoder_file
 
+ENCODED, DECIDED = ["tokens", "mask"], ["parameters", "embedding", "memory_out"]
+"""Names of what the graphs give."""
+
 
 def runtime() -> Any:
     """The `onnxruntime` module.
@@ -34,7 +37,7 @@ class OnnxBackend:
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
         UsageError: A provider is not available.
-        BundleError: A graph cannot be loaded.
+        BundleError: A graph cannot be loaded, or does not fit the others.
     """
 
     def __init__(self, bundle: Bundle, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1):
@@ -55,13 +58,26 @@ class OnnxBackend:
         self._names = bundle.signature.names
         self._shapes = {name: bundle.config["encoders"][name] for name in self._names}
         self._encoders = {name: _session(ort, bundle, encoder_file(name), options, providers) for name in self._names}
+        self._arguments = {name: [one.name for one in self._encoders[name].get_inputs()] for name in self._names}
         self._core = _session(ort, bundle, CORE, options, providers)
+        self._try(bundle)
+
+    def _try(self, bundle: Bundle) -> None:
+        """Take one step without any input: what does not fit together is found now, and not while acting."""
+        absent = [self.empty_tokens(name) for name in self._names]
+        tokens, masks = [one for one, _ in absent], [mask for _, mask in absent]
+        zeros = np.zeros((1, len(absent)), np.float32)
+        try:
+            memory = self.step(tokens, masks, zeros > 0, zeros, np.zeros((1, self.memory_size), np.float32)).memory
+        except Exception as error:  # noqa: BLE001 (as in _session)
+            reason = " ".join(str(error).split())
+            raise BundleError(f"{bundle.file(CORE)} does not fit the rest of the bundle: {reason}") from error
+        if memory.shape != (1, self.memory_size):
+            raise BundleError(f"{bundle.file(CORE)} does not fit the rest of the bundle: it has another memory")
 
     def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.encode`."""
-        session = self._encoders[name]
-        feeds = {argument.name: value for argument, value in zip(session.get_inputs(), values, strict=True)}
-        tokens, mask = session.run(None, feeds)
+        tokens, mask = self._encoders[name].run(ENCODED, dict(zip(self._arguments[name], values, strict=True)))
         return tokens, mask
 
     def step(
@@ -76,12 +92,12 @@ class OnnxBackend:
         feeds = {"present": present, "age_s": age_s, "memory": memory}
         for name, value, mask in zip(self._names, tokens, masks, strict=True):
             feeds[f"{name}.tokens"], feeds[f"{name}.mask"] = value, mask
-        return CoreOutput(*self._core.run(None, feeds))
+        return CoreOutput(*self._core.run(DECIDED, feeds))
 
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.empty_tokens`."""
         shape = self._shapes[name]
-        return np.zeros((1, shape["tokens"], shape["dim"]), np.float32), np.zeros((1, shape["tokens"]), bool)
+        return np.zeros((1, 1, shape["dim"]), np.float32), np.zeros((1, 1), bool)
 
 
 def _session(ort: Any, bundle: Bundle, file: str, options: Any, providers: Sequence[str]) -> Any:

@@ -1,5 +1,6 @@
 """The runtime: a policy, loaded once, decides on one observation or on many at a time. It never needs torch."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,9 +160,10 @@ class Policy:
         before_core = time.perf_counter()
         present = np.array([[name in values for name in self.signature.names] for values in checked])
         tokens, masks = self._gather(known, present)
-        output = self._backend.step(tokens, masks, present, age, np.stack([row.memory for row in rows]))
+        memory = rows[0].memory[None] if count == 1 else np.stack([row.memory for row in rows])
+        output = self._backend.step(tokens, masks, present, age, memory)
         choices = [choose(self.signature.action_space, parameters) for parameters in output.parameters]
-        if not np.isfinite(output.memory).all():
+        if not math.isfinite(output.memory.sum()):
             raise OutputError("the network gave a new memory that is NaN or infinite; the memory is unchanged")
         now = time.perf_counter()
         timings_ms["core"], timings_ms["total"] = (now - before_core) * 1e3, (now - began) * 1e3
@@ -260,13 +262,21 @@ class Policy:
         return (values[0][None] if len(values) == 1 else np.stack(values),)
 
     def _gather(self, known: list[dict[str, _Known]], present: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Tokens and masks of every input for all rows, with stand-ins for absent ones."""
+        """Tokens and masks of every input for all rows; an input that is absent from all costs one token only."""
         tokens, masks = [], []
         for j, name in enumerate(self.signature.names):
-            empty_tokens, empty_mask = self._empty[j]
-            here = [row[name] if present[i, j] else None for i, row in enumerate(known)]
-            tokens.append(np.stack([one.tokens if one else empty_tokens[0] for one in here]))
-            masks.append(np.stack([one.mask if one else empty_mask[0] for one in here]))
+            some = next((row[name] for i, row in enumerate(known) if present[i, j]), None)
+            if some is None:
+                empty_tokens, empty_mask = self._empty[j]
+                tokens.append(empty_tokens if len(known) == 1 else np.repeat(empty_tokens, len(known), 0))
+                masks.append(empty_mask if len(known) == 1 else np.repeat(empty_mask, len(known), 0))
+            elif len(known) == 1:
+                tokens.append(some.tokens[None])
+                masks.append(some.mask[None])
+            else:
+                here = [row[name] if present[i, j] else some for i, row in enumerate(known)]
+                tokens.append(np.stack([one.tokens for one in here]))
+                masks.append(np.stack([one.mask for one in here]))
         return tokens, masks
 
     def _guard(self, values: Mapping[str, Any], action: Any, label: str) -> tuple[tuple[GuardVerdict, ...], Any, str]:

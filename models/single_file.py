@@ -12,7 +12,7 @@ import numpy as np
 
 from sensorimotor.models.backend import CoreOutput
 from sensorimotor.models.bundle import CORE, SINGLE, encoder_file
-from sensorimotor.models.onnx_backend import runtime
+from sensorimotor.models.onnx_backend import DECIDED, runtime
 from sensorimotor.models.signature import Signature
 
 
@@ -60,7 +60,7 @@ class SingleFileBackend:
         for name, value, length in zip(self._signature.names, tokens, masks, strict=True):
             feeds[name], feeds[f"{name}.length"] = value, length
         wanted = {argument.name for argument in self._session.get_inputs()}
-        outputs = self._session.run(["parameters", "embedding", "memory_out"], {name: feeds[name] for name in wanted})
+        outputs = self._session.run(DECIDED, {name: feeds[name] for name in wanted})
         return CoreOutput(*outputs)
 
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -68,4 +68,4 @@ class TorchBackend:
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.empty_tokens`."""
         shape = self._shapes[name]
-        return np.zeros((1, shape.n, shape.dim), np.float32), np.zeros((1, shape.n), bool)
+        return np.zeros((1, 1, shape.dim), np.float32), np.zeros((1, 1), bool)

@@ -93,7 +93,7 @@ def other_network(tiny_network):
 def test_graphs_that_do_not_compute_what_the_network_computes_are_never_exported(short, other_network, tmp_path):
     evidence, config = short
     with pytest.raises(
-        ParityError, match="camera in a batch of 1: outputs differ by 9.9.e-04, allowed is 1e-04; nothing was exported"
+        ParityError, match="camera in a batch of 1: outputs differ by .*, allowed is 1e-04; nothing was exported"
     ):
         export(other_network, evidence, tmp_path / "bundle", config)
     assert list(tmp_path.iterdir()) == []

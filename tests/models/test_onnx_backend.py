@@ -48,6 +48,24 @@ def test_a_graph_that_was_cut_short_is_refused_even_where_its_fingerprint_fits(b
         Policy.load(bundle_copy)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path, config: config.update(memory_size=config["memory_size"] + 1),
+        lambda path, config: config["encoders"]["camera"].update(dim=9),
+        lambda path, config: (path / "core.onnx").write_bytes((path / "encoder.camera.onnx").read_bytes()),
+    ],
+    ids=["memory", "tokens", "another graph"],
+)
+def test_graphs_that_do_not_fit_together_are_found_before_anything_is_decided(bundle_copy, damage):
+    config = json.loads((bundle_copy / "config.json").read_text())
+    damage(bundle_copy, config)
+    seal(bundle_copy, config)
+    with pytest.raises(BundleError, match=f"{bundle_copy}/core.onnx does not fit the rest of the bundle: ") as caught:
+        Policy.load(bundle_copy)
+    assert "\n" not in str(caught.value)
+
+
 def test_rows_are_encoded_together_as_they_are_alone(tiny_bundle):
     backend, rng = OnnxBackend(Bundle.load(tiny_bundle)), np.random.default_rng(1)
     sound = rng.uniform(-0.5, 0.5, (3, 64_000, 1)).astype(np.float32)
@@ -68,11 +86,11 @@ def test_more_threads_change_nothing(tiny_bundle, observation):
     assert one.parameters == pytest.approx(two.parameters, abs=1e-6)
 
 
-def test_stand_ins_for_absent_inputs_have_the_shape_of_tokens(tiny_bundle):
+def test_one_token_that_is_masked_stands_for_an_input_that_is_absent(tiny_bundle):
     bundle = Bundle.load(tiny_bundle)
     backend = OnnxBackend(bundle)
     tokens, mask = backend.encode("camera", [np.zeros((1, 56, 56, 3), np.uint8)])
     empty, empty_mask = backend.empty_tokens("camera")
-    assert (empty.shape, empty.dtype) == (tokens.shape, tokens.dtype)
-    assert (empty_mask.shape, empty_mask.dtype) == (mask.shape, mask.dtype)
+    assert (empty.shape, empty.dtype) == ((1, 1, tokens.shape[2]), tokens.dtype)
+    assert (empty_mask.shape, empty_mask.dtype) == ((1, 1), mask.dtype)
     assert not empty_mask.any()

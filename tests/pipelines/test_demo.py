@@ -102,12 +102,13 @@ def test_without_a_film_no_film_is_needed(tiny_bundle, tmp_path, monkeypatch):
 # What is refused, before anything is played
 
 
+@pytest.mark.parametrize("film", [True, False])
 @pytest.mark.parametrize("place", ["/proc/nowhere", "file/out"])
-def test_a_place_that_cannot_be_written_is_refused_before_playing(tiny_bundle, tmp_path, place):
+def test_a_place_that_cannot_be_written_is_refused_before_playing(tiny_bundle, tmp_path, place, film):
     (tmp_path / "file").touch()
     told = []
     with pytest.raises(OutputPathError, match=f"cannot write {tmp_path / place}"):
-        demo(str(tiny_bundle), tmp_path / place, watch=told.append)
+        demo(str(tiny_bundle), tmp_path / place, film=film, watch=told.append)
     assert told == []
 
 

@@ -5,7 +5,7 @@ from sensorimotor.actions.space import Discrete
 from sensorimotor.errors import UsageError, WorldError
 from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.modality import Image, State
-from sensorimotor.pipelines.babyai import ACTIONS, BabyAIWorld, signature
+from sensorimotor.pipelines.babyai import ACTIONS, DONE, BabyAIWorld, signature
 from sensorimotor.pipelines.rollout import observed_inputs, play
 from sensorimotor.pipelines.speech import speaker
 
@@ -58,6 +58,9 @@ def test_only_what_was_asked_for_is_shown(tiny_policy, world):
 
 def test_without_eyes_the_policy_holds_until_its_time_is_over(tiny_policy, world):
     episode, _, decisions = watched(tiny_policy, world, 7, ("mic", "instruction"))
+    assert {decision.selected for decision in decisions} != {DONE}
+    stayed = world.frame()
+    assert np.array_equal(stayed, world.reset(seed=7)[0]["camera"])
     assert not episode.success
     assert episode.steps == world.max_steps
     assert {(decision.label, decision.held) for decision in decisions} == {("done", True)}

@@ -3,6 +3,7 @@ import shlex
 import subprocess
 import sys
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +153,28 @@ def test_when_espeak_fails_or_gives_no_sound_that_is_an_error_and_not_silence(mo
     monkeypatch.setattr(library, "_lib", FailingEspeak(library, status, sound))
     with pytest.raises(SpeechError, match=rf"could not say 'go' \(status {status}\)"):
         Espeak("en-us").say("go")
+
+
+@pytest.mark.parametrize("voice", ["en-us", "en-us+f3", "en+klatt3", "en-us+whisper"])
+def test_the_same_words_sound_the_same_whatever_was_said_before(voice):
+    first = Espeak(voice).say("go to the red ball")
+    Espeak("en+m3", rate=220).say("something else entirely")
+    assert np.array_equal(Espeak(voice).say("go to the red ball"), first)
+
+
+def test_espeak_is_given_its_dice_and_does_not_take_them_from_the_clock(monkeypatch):
+    calls = []
+
+    class Library:
+        def __init__(self, path):
+            calls.append(path)
+
+        def __getattr__(self, name):
+            return lambda *arguments: calls.append(name) or 22_050
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    speech._EspeakLibrary(Path("library"), Path("data"))
+    assert calls[:3] == ["library", "espeak_Initialize", "espeak_ng_SetRandSeed"]
 
 
 def test_sound_is_taken_out_of_memory_that_espeak_uses_again():
