@@ -13,6 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+NEVER = -1e9
+"""Below any score: what a masked token gets, and finite, so that a row of masked tokens gives no NaN."""
+
+
 @dataclass(frozen=True)
 class TokenShape:
     """What an encoder gives for one input.
@@ -41,7 +45,7 @@ class Sense(nn.Module):
         self.age = nn.Parameter(torch.zeros(dim))
         self.absent = nn.Parameter(0.02 * torch.randn(dim))
         self.norm = nn.LayerNorm(dim)
-        self.score, self.value = nn.Linear(dim, heads), nn.Linear(dim, dim)
+        self.score, self.value = nn.Linear(dim, heads, bias=False), nn.Linear(dim, dim)
         # Summaries of fixed length: none can drown the others, and drawing one towards another cannot inflate both.
         self.mix = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim, elementwise_affine=False))
 
@@ -57,13 +61,14 @@ class Sense(nn.Module):
         Returns:
             tokens `(batch, n, dim)`, mask `(batch, n)` and summary `(batch, dim)`.
         """
-        age = (age_s.clamp(min=0) / self.max_age_s).clamp(max=1)
+        age = (age_s / self.max_age_s).clamp(0, 1)
         # Bias and position are one addition to every token, which the exporter makes a constant.
         place = (self.position + self.project.bias)[: tokens.shape[1]] + age[:, None, None] * self.age
         wide = F.linear(tokens, self.project.weight) + place
         wide = self.norm(torch.where(present[:, None, None], wide, self.absent))
         mask = mask | ~present[:, None]
-        weight = torch.softmax(self.score(wide).masked_fill(~mask[..., None], -1e9), dim=1)
+        # A bias of the scores would cancel in the softmax over tokens.
+        weight = torch.softmax(torch.where(mask[..., None], self.score(wide), NEVER), dim=1)
         # Every head's values are linear in the tokens and its weights add up to one: average first, then project once.
         average = weight.transpose(1, 2) @ wide
         value = self.value.weight.unflatten(0, (self.heads, -1)).transpose(1, 2)
@@ -132,12 +137,12 @@ class Fusion(nn.Module):
 
     def look(self, summaries: Sequence[Tensor], scenes: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """What all summaries together make of the scenes: `(batch, dim)`, before memory."""
-        context = self.context(torch.stack(list(summaries)).sum(0))
+        context = self.context(sum(summaries[1:], start=summaries[0]))
         found = [context]
         for tokens, mask in scenes:
             for block in self.blocks:
                 tokens = block(tokens, context)
-            found.append(tokens.masked_fill(~mask[..., None], -1e9).amax(1))
+            found.append(torch.where(mask[..., None], tokens, NEVER).amax(1))
         return self.combine(torch.cat(found, dim=-1))
 
     def remember(self, seen: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ class _Known:
     """The tokens of the last value of an input, and what tells whether the next value is the same one."""
 
     sequence: int | None
-    value: Any
+    content: str | bytes | None
     tokens: np.ndarray
     mask: np.ndarray
 
@@ -242,10 +242,9 @@ class Policy:
             tokens, mask = self._backend.encode(name, self._arguments(name, [checked[i][name] for i in new]))
             timings_ms[f"encode.{name}"] = (time.perf_counter() - began) * 1e3
             for row, i in enumerate(new):
-                value, sequence = checked[i][name], sequences[i].get(name)
-                # Cameras reuse their buffers: without a sequence number only a copy can tell what has changed.
-                kept = None if sequence is not None else value if isinstance(value, str) else value.copy()
-                known[i][name] = _Known(sequence, kept, tokens[row], mask[row])
+                sequence = sequences[i].get(name)
+                content = _content(checked[i][name]) if sequence is None else None
+                known[i][name] = _Known(sequence, content, tokens[row], mask[row])
         return cached
 
     def _arguments(self, name: str, values: Sequence[Any]) -> tuple[np.ndarray, ...]:
@@ -301,7 +300,12 @@ def _unchanged(known: _Known | None, value: Any, sequence: int | None) -> bool:
         return False
     if sequence is not None or known.sequence is not None:
         return sequence == known.sequence
-    return known.value == value if isinstance(value, str) else np.array_equal(known.value, value)
+    return known.content == _content(value)
+
+
+def _content(value: Any) -> str | bytes:
+    """A value's content: cameras reuse their buffers, so only a copy can tell later whether it has changed."""
+    return value if isinstance(value, str) else value.tobytes()
 
 
 def _plain_int(number: int | None) -> int | None:
