@@ -80,8 +80,8 @@ def latency() -> str:
     lines += [
         "",
         f"Taking turns in one run: eager torch takes {decision['eager_over_runtime']['median']:.1f} times as long for "
-        f"a decision (median of {decision['n']} pairs) and {start['eager_over_runtime']['median']:.1f} times as long "
-        f"to start (median of {start['n']} pairs). {_setting(report)}.",
+        f"a decision (median of {decision['blocks']} turns) and {start['eager_over_runtime']['median']:.1f} times as "
+        f"long to start (median of {start['n']} turns). {_setting(report)}.",
     ]
     return "\n".join(lines)
 

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 NEVER = -1e9
 """Below any score: what a masked token gets, and finite, so that a row of masked tokens gives no NaN."""
 

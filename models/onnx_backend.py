@@ -1,5 +1,6 @@
 """The production back end: ONNX Runtime on the graphs of a bundle, with settings for small graphs and low latency."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ def runtime() -> Any:
     Raises:
         MissingExtraError: Neither of the two packages that bring it is installed.
     """
+    # Importing ONNX Runtime 1.32 writes a device id and a telemetry data base into the user's home, unless told not to
+    # before it is imported. A policy on somebody's robot has nothing to report; whoever wants it can set this to 0.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
