@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.files import write_atomically
+from sensorimotor.models.backend import CoreInput
 from sensorimotor.models.bundle import GOLDEN, Bundle
 from sensorimotor.models.golden import load_golden
 from sensorimotor.models.onnx_backend import OnnxBackend
@@ -41,6 +42,7 @@ LOAD_ONNX = "from sensorimotor import Policy\npolicy = Policy.load({policy!r})"
 LOAD_TORCH = """
 import torch
 torch.set_num_threads(1)
+from sensorimotor.models.backend import CoreInput
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
@@ -70,7 +72,7 @@ def decisions(source: str, rounds: int) -> dict[str, Any]:
     def graphs_alone(frame: np.ndarray) -> float:
         began = time.perf_counter()
         tokens, masks = zip(onnx_backend.encode("camera", (frame[None],)), deaf, words, strict=True)
-        onnx_backend.step(tokens, masks, present, age, memory)
+        onnx_backend.step(CoreInput(tokens, masks, present, age, memory))
         return (time.perf_counter() - began) * 1e3
 
     def deciding(policy: Policy) -> Callable[[np.ndarray], float]:

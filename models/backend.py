@@ -6,6 +6,24 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 
+class CoreInput(NamedTuple):
+    """What one step of the core takes; the order of inputs is that of the signature.
+
+    Attributes:
+        tokens: Of each input, float32 `(batch, n_i, dim_i)`.
+        masks: Of each input, bool `(batch, n_i)`.
+        present: bool `(batch, inputs)`.
+        age_s: float32 `(batch, inputs)`, age of the newest sample (s).
+        memory: float32 `(batch, memory_size)`; zeros at the start of a stream.
+    """
+
+    tokens: Sequence[np.ndarray]
+    masks: Sequence[np.ndarray]
+    present: np.ndarray
+    age_s: np.ndarray
+    memory: np.ndarray
+
+
 class CoreOutput(NamedTuple):
     """What one step of the core gives.
 
@@ -32,15 +50,8 @@ class Backend(Protocol):
         """
         ...
 
-    def step(
-        self,
-        tokens: Sequence[np.ndarray],
-        masks: Sequence[np.ndarray],
-        present: np.ndarray,
-        age_s: np.ndarray,
-        memory: np.ndarray,
-    ) -> CoreOutput:
-        """One step of the core; see `sensorimotor.fusion.Fusion` for the shapes."""
+    def step(self, inputs: CoreInput) -> CoreOutput:
+        """One step of the core."""
         ...
 
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.errors import BundleError, MissingExtraError, UsageError
-from sensorimotor.models.backend import CoreOutput
+from sensorimotor.models.backend import CoreInput, CoreOutput
 from sensorimotor.models.bundle import CORE, Bundle, encoder_file
 
 ENCODED, DECIDED = ["tokens", "mask"], ["parameters", "embedding", "memory_out"]
@@ -71,8 +71,9 @@ class OnnxBackend:
         absent = [self.empty_tokens(name) for name in self._names]
         tokens, masks = [one for one, _ in absent], [mask for _, mask in absent]
         zeros = np.zeros((1, len(absent)), np.float32)
+        nothing = CoreInput(tokens, masks, zeros > 0, zeros, np.zeros((1, self.memory_size), np.float32))
         try:
-            memory = self.step(tokens, masks, zeros > 0, zeros, np.zeros((1, self.memory_size), np.float32)).memory
+            memory = self.step(nothing).memory
         except Exception as error:  # noqa: BLE001 (as in _session)
             reason = " ".join(str(error).split())
             raise BundleError(f"{bundle.file(CORE)} does not fit the rest of the bundle: {reason}") from error
@@ -84,18 +85,11 @@ class OnnxBackend:
         tokens, mask = self._encoders[name].run(ENCODED, dict(zip(self._arguments[name], values, strict=True)))
         return tokens, mask
 
-    def step(
-        self,
-        tokens: Sequence[np.ndarray],
-        masks: Sequence[np.ndarray],
-        present: np.ndarray,
-        age_s: np.ndarray,
-        memory: np.ndarray,
-    ) -> CoreOutput:
+    def step(self, inputs: CoreInput) -> CoreOutput:
         """See `Backend.step`."""
-        feeds = {"present": present, "age_s": age_s, "memory": memory}
-        for name, value, mask in zip(self._names, tokens, masks, strict=True):
-            feeds[f"{name}.tokens"], feeds[f"{name}.mask"] = value, mask
+        feeds = {"present": inputs.present, "age_s": inputs.age_s, "memory": inputs.memory}
+        for name, tokens, mask in zip(self._names, inputs.tokens, inputs.masks, strict=True):
+            feeds[f"{name}.tokens"], feeds[f"{name}.mask"] = tokens, mask
         return CoreOutput(*self._core.run(DECIDED, feeds))
 
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from sensorimotor.actions.choice import choose
 from sensorimotor.actions.decision import Decision, GuardVerdict, InputReport
 from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
-from sensorimotor.models.backend import Backend
+from sensorimotor.models.backend import Backend, CoreInput
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
 from sensorimotor.perception.buffers import latched
@@ -161,7 +161,7 @@ class Policy:
         present = np.array([[name in values for name in self.signature.names] for values in checked])
         tokens, masks = self._gather(known, present)
         memory = rows[0].memory[None] if count == 1 else np.stack([row.memory for row in rows])
-        output = self._backend.step(tokens, masks, present, age, memory)
+        output = self._backend.step(CoreInput(tokens, masks, present, age, memory))
         choices = [choose(self.signature.action_space, parameters) for parameters in output.parameters]
         if not math.isfinite(output.memory.sum()):
             raise OutputError("the network gave a new memory that is NaN or infinite; the memory is unchanged")

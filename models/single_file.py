@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sensorimotor.models.backend import CoreOutput
+from sensorimotor.models.backend import CoreInput, CoreOutput
 from sensorimotor.models.bundle import CORE, SINGLE, encoder_file
 from sensorimotor.models.onnx_backend import DECIDED, runtime
 from sensorimotor.models.signature import Signature
@@ -47,17 +47,10 @@ class SingleFileBackend:
         """Hand the raw values through: the first as tokens, the second, a length, as mask."""
         return values[0], values[1] if len(values) > 1 else np.zeros(len(values[0]), np.int64)
 
-    def step(
-        self,
-        tokens: Sequence[np.ndarray],
-        masks: Sequence[np.ndarray],
-        present: np.ndarray,
-        age_s: np.ndarray,
-        memory: np.ndarray,
-    ) -> CoreOutput:
+    def step(self, inputs: CoreInput) -> CoreOutput:
         """See `Backend.step`."""
-        feeds: dict[str, Any] = {"present": present, "age_s": age_s, "memory": memory}
-        for name, value, length in zip(self._signature.names, tokens, masks, strict=True):
+        feeds: dict[str, Any] = {"present": inputs.present, "age_s": inputs.age_s, "memory": inputs.memory}
+        for name, value, length in zip(self._signature.names, inputs.tokens, inputs.masks, strict=True):
             feeds[name], feeds[f"{name}.length"] = value, length
         wanted = {argument.name for argument in self._session.get_inputs()}
         outputs = self._session.run(DECIDED, {name: feeds[name] for name in wanted})

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sensorimotor.errors import BundleError
-from sensorimotor.models.backend import CoreOutput
+from sensorimotor.models.backend import CoreInput, CoreOutput
 from sensorimotor.models.bundle import WEIGHTS, Bundle
 from sensorimotor.models.network import Network, NetworkSpec
 
@@ -47,21 +47,14 @@ class TorchBackend:
         return tokens.numpy(), mask.numpy()
 
     @torch.inference_mode()
-    def step(
-        self,
-        tokens: Sequence[np.ndarray],
-        masks: Sequence[np.ndarray],
-        present: np.ndarray,
-        age_s: np.ndarray,
-        memory: np.ndarray,
-    ) -> CoreOutput:
+    def step(self, inputs: CoreInput) -> CoreOutput:
         """See `Backend.step`."""
         outputs = self.network.core(
-            [torch.from_numpy(value) for value in tokens],
-            [torch.from_numpy(value) for value in masks],
-            torch.from_numpy(present),
-            torch.from_numpy(age_s),
-            torch.from_numpy(memory),
+            [torch.from_numpy(tokens) for tokens in inputs.tokens],
+            [torch.from_numpy(mask) for mask in inputs.masks],
+            torch.from_numpy(inputs.present),
+            torch.from_numpy(inputs.age_s),
+            torch.from_numpy(inputs.memory),
         )
         return CoreOutput(*(output.numpy() for output in outputs))
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN, Tokenizer
 from sensorimotor.pipelines.babyai import RATE_HZ
-from sensorimotor.pipelines.expert import Demonstrations, FrameTable
+from sensorimotor.pipelines.expert import Demonstrations
+from sensorimotor.pipelines.frames import FrameTable
 from sensorimotor.pipelines.recipe import Senses, Training
 from sensorimotor.pipelines.speech_bank import SpeechBank, vary
 

@@ -41,7 +41,8 @@ class FakeBackend:
         weights = np.linspace(1.0, 2.0, raw.shape[1], dtype=np.float32)
         return (raw @ weights)[:, None, None] / raw.shape[1], np.ones((len(raw), 1), bool)
 
-    def step(self, tokens, masks, present, age_s, memory):
+    def step(self, inputs):
+        tokens, _, present, age_s, memory = inputs
         total = np.zeros(len(present), np.float32)
         for j, value in enumerate(tokens):
             total += np.where(present[:, j], np.sin((j + 1) * value[:, 0, 0]) / (1 + age_s[:, j]), 0.0)

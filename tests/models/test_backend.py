@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sensorimotor.models.backend import CoreInput
 from sensorimotor.models.bundle import SINGLE, Bundle
 from sensorimotor.models.onnx_backend import OnnxBackend
 from sensorimotor.models.single_file import SingleFileBackend
@@ -29,7 +30,7 @@ def test_every_back_end_takes_a_step_on_rows_of_which_some_lack_inputs(backend, 
         masks.append(np.broadcast_to(mask, (3, *mask.shape[1:])).copy())
     present = np.array([[name == "camera" for name in names]] * 3)
     memory = np.zeros((3, backend.memory_size), np.float32)
-    output = backend.step(tokens, masks, present, np.zeros((3, 3), np.float32), memory)
+    output = backend.step(CoreInput(tokens, masks, present, np.zeros((3, 3), np.float32), memory))
     assert output.parameters.shape == (3, 7)
     assert output.embedding.shape[0] == 3
     assert output.memory.shape == memory.shape

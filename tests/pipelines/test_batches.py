@@ -7,7 +7,7 @@ import torch
 
 from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN
 from sensorimotor.pipelines.batches import Batch, Batches, Spoken
-from sensorimotor.pipelines.expert import FrameTable
+from sensorimotor.pipelines.frames import FrameTable
 from sensorimotor.pipelines.recipe import Senses, Training
 
 BOTH = ("camera", "mic"), ("camera", "instruction")
