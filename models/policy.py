@@ -50,10 +50,10 @@ class Policy:
         tokenizer: For text inputs.
         fingerprint: Of the bundle; it goes into every decision.
 
-    Example:
-        policy = Policy.load("default")
-        decision = policy.act({"camera": frame, "instruction": "go to the red ball"})
-        print(decision.label, decision.confidence)
+    >>> policy = Policy.load("default")
+    >>> decision = policy.act({"camera": np.zeros((56, 56, 3), np.uint8), "instruction": "go to the red ball"})
+    >>> decision.held, decision.label in policy.signature.action_space.labels
+    (False, True)
     """
 
     def __init__(
