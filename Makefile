@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml $(wildcard package/*.py perception/*.py fusion/*.py actions/*.py models/*.py pipelines/*.py)
 
+# Installing says a great deal that only matters where it fails.
+INSTALL = echo "installing .[$(EXTRAS)] into $(VENV)" && \
+	{ $(BIN)/python -m pip install --editable ".[$(EXTRAS)]" --config-settings editable_mode=strict \
+	> $(VENV)/install.log 2>&1 || { cat $(VENV)/install.log; exit 1; }; }
+
 .PHONY: demo test test-all lint install clean
 
 demo: $(VENV)/.runtime
@@ -31,10 +36,12 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 # An editable install in strict mode sees a new module only after it is made again: hence $(SOURCES).
+$(VENV)/.runtime: EXTRAS = cpu,sim
 $(VENV)/.runtime: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable ".[cpu,sim]" --config-settings editable_mode=strict
+	@$(INSTALL)
 	touch $@
 
+$(VENV)/.development: EXTRAS = cpu,train,sim,dev
 $(VENV)/.development: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable ".[cpu,train,sim,dev]" --config-settings editable_mode=strict
+	@$(INSTALL)
 	touch $@ $(VENV)/.runtime

@@ -53,9 +53,9 @@ class Decision:
         step: The how-manieth decision since that stream's last reset, from 0.
         selected: The action the network chose.
         executed: The action to carry out: `selected`, or the safe action where a guard held.
-        label: The name of the executed action.
+        label: The name of the executed action; where a guard held, that of the safe action.
         probabilities: Calibrated, `(choices,)` float32; None where the action space has none.
-        confidence: Probability of the selected action; None where not defined.
+        confidence: Probability of the selected action, whether or not it was executed; None where not defined.
         novelty: How foreign the observation is; None where the policy cannot tell.
         inputs: What it saw of each input.
         verdicts: What the guards said.

@@ -56,8 +56,8 @@ def card(signature: Signature, config: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "It has seen simulated rooms and synthesised voices only. Confidence is calibrated on such data and means "
-        "little elsewhere; novelty is not measured.",
+        "It knows only the simulation it was trained in. Confidence is calibrated on such data and means little "
+        "elsewhere; novelty is not measured.",
         "",
         "Licence of weights and text: Apache-2.0.",
         "",

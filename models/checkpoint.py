@@ -79,7 +79,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if path.is_dir():
         path = path / "checkpoint.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}")
+        raise CheckpointError(f"there is no checkpoint {path}; a run that has not begun is started without --resume")
     try:
         with safe_open(path, "pt") as file:
             info = json.loads((file.metadata() or {}).get("sensorimotor", "null"))

@@ -63,6 +63,7 @@ class Policy:
             raise SignatureError("a policy with a text input needs a tokenizer")
         self.signature, self.fingerprint = signature, fingerprint
         self._backend, self._tokenizer = backend, tokenizer
+        self._max_age_s = np.array([modality.max_age_s for modality in signature.inputs.values()], np.float32)
         self._empty = [backend.empty_tokens(name) for name in signature.names]
         self._streams: dict[str, _Stream] = {}
 
@@ -99,7 +100,8 @@ class Policy:
         """Decide on one observation.
 
         Args:
-            observation: Input name → raw value; inputs may be missing.
+            observation: Input name → raw value; inputs may be missing. What is not in it is not known: pass an
+                instruction with every observation.
             ages_s: Input name → age of its newest sample (s); what is not named is new. Latched inputs do not age.
             sequences: Input name → sequence number of its value. An input with the same number as at the last decision
                 is taken to be unchanged and not encoded again; without numbers, contents are compared.
@@ -161,7 +163,7 @@ class Policy:
         present = np.array([[name in values for name in self.signature.names] for values in checked])
         tokens, masks = self._gather(known, present)
         memory = rows[0].memory[None] if count == 1 else np.stack([row.memory for row in rows])
-        output = self._backend.step(CoreInput(tokens, masks, present, age, memory))
+        output = self._backend.step(CoreInput(tokens, masks, present, np.minimum(age, self._max_age_s), memory))
         choices = [choose(self.signature.action_space, parameters) for parameters in output.parameters]
         if not math.isfinite(output.memory.sum()):
             raise OutputError("the network gave a new memory that is NaN or infinite; the memory is unchanged")
@@ -170,7 +172,7 @@ class Policy:
 
         decisions = []
         for i, (name, row, choice) in enumerate(zip(names, rows, choices, strict=True)):
-            verdicts, executed, label = self._guard(checked[i], choice.action, choice.label)
+            verdicts, executed, label = self._guard(checked[i], age[i], choice.action, choice.label)
             decisions.append(
                 Decision(
                     policy=self.fingerprint,
@@ -218,9 +220,9 @@ class Policy:
         for i, given in enumerate(ages_s):
             for j, (name, modality) in enumerate(self.signature.inputs.items()):
                 if name in given and name in checked[i] and not latched(modality):
-                    if not given[name] >= 0:
-                        raise UsageError(f"the age of input {name!r} is {given[name]} s; ages are not negative")
-                    age[i, j] = min(given[name], modality.max_age_s)
+                    if not 0 <= given[name] < math.inf:
+                        raise UsageError(f"the age of input {name!r} is {given[name]} s; ages are finite, not negative")
+                    age[i, j] = given[name]
         return age
 
     def _encode(
@@ -278,12 +280,19 @@ class Policy:
                 masks.append(np.stack([one.mask for one in here]))
         return tokens, masks
 
-    def _guard(self, values: Mapping[str, Any], action: Any, label: str) -> tuple[tuple[GuardVerdict, ...], Any, str]:
-        """Hold where a critical input is missing."""
-        missing = [name for name, modality in self.signature.inputs.items() if modality.critical and name not in values]
-        if not missing:
+    def _guard(
+        self, values: Mapping[str, Any], age_s: np.ndarray, action: Any, label: str
+    ) -> tuple[tuple[GuardVerdict, ...], Any, str]:
+        """Hold where a critical input is missing or too old."""
+        lost = []
+        for age, (name, modality) in zip(age_s, self.signature.inputs.items(), strict=True):
+            if modality.critical and name not in values:
+                lost.append(f"{name} is missing")
+            elif modality.critical and age > modality.max_age_s:
+                lost.append(f"{name} is {age:g} s old, {modality.max_age_s:g} s are allowed")
+        if not lost:
             return PASS, action, label
-        verdict = GuardVerdict("critical", "hold", f"{', '.join(missing)} missing")
+        verdict = GuardVerdict("critical", "hold", "; ".join(lost))
         match self.signature.safe_action:
             case Constant(safe):
                 name = self.signature.action_space.label(safe) if isinstance(safe, int) else "hold"

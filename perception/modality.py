@@ -30,7 +30,7 @@ class _Modality(BaseModel):
     critical: bool = False
     """Without this input the policy must not act: it holds its safe action."""
     max_age_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Ages are clamped to this (s): older is not told apart from this old."""
+    """Older than this (s) is not told apart from this old; a critical input that is older makes the policy hold."""
 
     def _refuse(self, name: str, got: str, hint: str = "") -> ObservationError:
         return ObservationError(name, str(self), got, hint)
@@ -44,6 +44,8 @@ def _array(name: str, value: Any, modality: "_Modality") -> np.ndarray:
 
 class Image(_Modality):
     """Frames of a camera: uint8, `(height, width, channels)`, or `(frames, height, width, channels)` for video.
+
+    Colours are in the order of the training data: red, green, blue in BabyAI (OpenCV reads blue, green, red).
 
     >>> Image(height=56, width=56).check("camera", np.zeros((56, 56, 3), np.uint8)).shape
     (56, 56, 3)
@@ -75,7 +77,11 @@ class Image(_Modality):
             hint = "Pass bytes 0–255: normalising is part of the policy"
             raise self._refuse(name, f"{frame.dtype} {frame.shape}", hint)
         if frame.shape != self.shape:
-            raise self._refuse(name, f"uint8 {frame.shape}", "Resize the frame, or train for this size")
+            raise self._refuse(
+                name,
+                f"uint8 {frame.shape}",
+                "Resize the frame (its axes are height, width, channels), or train for this size",
+            )
         return frame
 
     def to_space(self) -> spaces.Space:

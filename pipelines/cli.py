@@ -1,7 +1,7 @@
 """The command `sensorimotor`: one verb for each thing that people do with a policy.
 
 Every verb has `--json`: one JSON object on standard output and nothing else. Progress goes to standard error. Exit
-status: 0 done, 1 the job failed, 2 wrong use. Heavy imports happen inside the verbs.
+status: 0 done, 1 the job failed, 2 wrong use, 130 interrupted. Heavy imports happen inside the verbs.
 """
 
 import json
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+INTERRUPTED = 130
 CACHE = Path("~/.cache/sensorimotor")
 
 
@@ -114,6 +115,8 @@ def train(
         _print_json(done.to_json())
     else:
         console.trained(done)
+    if done.step < done.steps:
+        raise typer.Exit(INTERRUPTED)  # so that `train && export` does not ship half a policy
 
 
 @app.command()

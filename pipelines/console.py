@@ -187,7 +187,9 @@ def training() -> Iterator[Callable[[str, dict[str, Any]], None]]:
         def report(kind: str, numbers: dict[str, Any]) -> None:
             match kind:
                 case "data":
-                    progress.update(task, description=numbers["what"])
+                    progress.update(task, description=numbers["what"], total=numbers["total"], completed=0)
+                case "made":
+                    progress.advance(task, numbers["count"])
                 case "step":
                     progress.update(
                         task,
@@ -203,7 +205,7 @@ def training() -> Iterator[Callable[[str, dict[str, Any]], None]]:
                         for senses, one in numbers.items()
                         if senses != "step"
                     )
-                    progress.console.print(f"step {numbers['step']}, held-out accuracy: {judged}")
+                    progress.console.print(f"step {numbers['step']}, held-out accuracy: {judged}", soft_wrap=True)
                 case "checkpoint":
                     progress.console.print(f"[dim]step {numbers['step']}: checkpoint written[/dim]")
 

@@ -23,7 +23,8 @@ from sensorimotor.pipelines.speech import speaker
 LEVELS = ("BabyAI-GoToObj-v0", "BabyAI-GoToRedBall-v0", "BabyAI-GoToLocal-v0")
 SPEAKERS = ("espeak:en-us+f3", "espeak:en-gb-scotland", "espeak:en-us+Andrea", "espeak:en+belinda")
 """Voices that the bundled policy was not trained on."""
-INPUTS = ("camera", "mic")
+HEARING, READING = ("camera", "mic"), ("camera", "instruction")
+"""What a policy is shown: by ear where it has one, else in writing."""
 DEMO_SEED = EVALUATION_SEED + 7000
 STEP_S, OUTCOME_S = 0.44, 1.2
 """How long the film shows a decision and the outcome of an episode."""
@@ -90,7 +91,8 @@ def demo(
     records: list[str] = []
     rows: list[dict[str, Any]] = []
     files = {"decisions": str(out / "decisions.jsonl"), "summary": str(out / "summary.json")}
-    worlds = [BabyAIWorld(level, speakers=voices, written=False) for level in levels]
+    hears = "mic" in policy.signature.inputs
+    worlds = [BabyAIWorld(level, speakers=voices if hears else (), written=not hears) for level in levels]
     if film:
         files["film"] = str(out / "demo.mp4")
         with Film(out / "demo.mp4") as reel:
@@ -101,8 +103,8 @@ def demo(
     summary = {
         "policy": policy_source,
         "fingerprint": policy.fingerprint,
-        "inputs": list(INPUTS),
-        "speakers": list(speakers),
+        "inputs": list(HEARING if hears else READING),
+        "speakers": list(speakers) if hears else [],
         "levels": rows,
         "files": files,
         "max_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -127,7 +129,7 @@ class _Cameraman:
         self._reel.add(self._scene("listening", None), len(sound) / self._reel.sample_rate, sound)
 
     def acting(self, decision: Decision) -> None:
-        if decision.step == 0:
+        if decision.step == 0 and len(self._world.spoken):
             self.listening()
         self._last = decision
         self._reel.add(self._scene("acting", decision), STEP_S)
@@ -164,7 +166,7 @@ def _show_level(
     watch: Callable[[Event], None],
 ) -> dict[str, Any]:
     """Play the episodes of one level; returns its row of the summary."""
-    inputs = observed_inputs(policy.signature, world, INPUTS)
+    inputs = observed_inputs(policy.signature, world, HEARING if world.speakers else READING)
     solved, steps, milliseconds = 0, [], []
     for seed in range(first_seed, first_seed + episodes):
 

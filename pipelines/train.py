@@ -29,7 +29,7 @@ from sensorimotor.pipelines.recipe import Data, Recipe, parse_recipe
 from sensorimotor.pipelines.speech_bank import SpeechBank, speech_bank
 
 Report = Callable[[str, dict[str, Any]], None]
-"""Told what is going on: a kind of event ("data", "step", "held out", "checkpoint") and its numbers."""
+"""Told what is going on: a kind of event ("data", "made", "step", "held out", "checkpoint") and its numbers."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def gather(recipe: Recipe, cache: Path, workers: int, report: Report) -> Materia
     if recipe.speech:
         speech = recipe.speech
         for i, (speakers, takes) in enumerate([(speech.speakers, speech.takes), (speech.held_out_speakers, 1)]):
-            report("data", {"what": f"{len(texts)} texts by {len(speakers)} speakers"})
+            report("data", {"what": f"{len(texts)} texts by {len(speakers)} speakers", "total": None})
             banks[i] = speech_bank(
                 texts,
                 speakers,
@@ -99,7 +99,8 @@ def _demonstrations(data: Data, cache: Path, workers: int, report: Report, held_
     parts = []
     for level in data.levels:
         episodes = min(data.held_out_episodes, level.episodes) if held_out else level.episodes
-        report("data", {"what": f"{episodes} {'held-out ' if held_out else ''}demonstrations of {level.id}"})
+        what = f"{episodes} {'held-out ' if held_out else ''}demonstrations of {level.id}"
+        report("data", {"what": what, "total": episodes})
         parts.append(
             demonstrations(
                 level.id,
@@ -108,6 +109,7 @@ def _demonstrations(data: Data, cache: Path, workers: int, report: Report, held_
                 cache / "demonstrations",
                 considerate=data.expert == "considerate",
                 workers=workers,
+                progress=lambda made: report("made", {"count": made}),
             )
         )
     return Demonstrations.join(parts)
@@ -172,23 +174,26 @@ def _device(name: str) -> torch.device:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag, so that the step in progress ends and a checkpoint is written."""
-    pressed = False
+    """Turn the first Ctrl-C, or a polite kill, into a flag: the step in progress ends and a checkpoint is written."""
+    asked = False
+    before: dict[signal.Signals, Any] = {}
 
-    def note(_signal: int, _frame: Any) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, before)
+    def note(number: int, _frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, before[signal.Signals(number)])
 
     try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not the main thread: somebody else handles Ctrl-C
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            before[kind] = signal.signal(kind, note)
+    except ValueError:  # not the main thread: somebody else handles signals
         yield lambda: False
         return
     try:
-        yield lambda: pressed
+        yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 class _Run:

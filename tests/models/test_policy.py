@@ -57,7 +57,7 @@ def test_without_a_critical_input_the_safe_action_is_executed_whatever_was_selec
     decision = policy.act({**only(seen, ("instruction", "joints")), "camera": None})
     assert decision.selected != 0
     assert (decision.executed, decision.label, decision.held) == (0, "wait", True)
-    assert decision.verdicts == (GuardVerdict("critical", "hold", "camera missing"),)
+    assert decision.verdicts == (GuardVerdict("critical", "hold", "camera is missing"),)
     seeing = policy.act(seen)
     assert (seeing.executed, seeing.held) == (seeing.selected, False)
     assert seeing.label == ("wait", "go", "turn")[seeing.selected]
@@ -179,16 +179,21 @@ def test_ages_and_sequence_numbers_of_unknown_inputs_are_refused(fake, seen, wha
 # Age
 
 
-def test_what_is_older_than_the_policy_can_tell_counts_as_that_old(fake, seen):
-    decisions = [
-        fake().act(seen, ages_s={"joints": age, "camera": age / 10}) for age in (0.0, 0.5, 2.0, 3.0, float("inf"))
-    ]
-    assert [decision.inputs["joints"].age_s for decision in decisions] == [0.0, 0.5, 2.0, 2.0, 2.0]
-    assert decisions[-1].inputs["camera"].age_s == 1.0
+def test_what_is_older_than_the_policy_can_tell_counts_as_that_old_and_is_reported_as_it_was(fake, seen):
+    decisions = [fake().act(seen, ages_s={"joints": age, "camera": age / 10}) for age in (0.0, 0.5, 2.0, 3.0, 9.0)]
+    assert [decision.inputs["joints"].age_s for decision in decisions] == [0.0, 0.5, 2.0, 3.0, 9.0]
     logits = [decision.parameters.tolist() for decision in decisions]
     assert (
         logits[0] != logits[1] != logits[2] == fake().act(seen, ages_s={"joints": 9, "camera": 0.2}).parameters.tolist()
     )
+
+
+def test_a_critical_input_that_is_too_old_makes_the_policy_hold_and_another_one_does_not(fake, seen):
+    late = fake().act(seen, ages_s={"camera": 100.0})
+    assert (late.held, late.executed, late.label) == (True, 0, "wait")
+    assert late.verdicts == (GuardVerdict("critical", "hold", "camera is 100 s old, 1 s are allowed"),)
+    assert late.inputs["camera"].age_s == 100.0
+    assert not fake().act(seen, ages_s={"camera": 1.0, "joints": 100.0}).held
 
 
 def test_what_is_kept_does_not_age(fake, seen):

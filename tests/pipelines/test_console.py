@@ -115,7 +115,8 @@ def test_the_demonstration_is_told_as_it_happens_on_standard_error(tiny_policy, 
 def test_training_is_told_on_standard_error(capsys):
     numbers = {"step": 3, "steps": 9, "loss": 1.5, "accuracy": 0.25, "samples_per_s": 100.0}
     with console.training() as report:
-        report("data", {"what": "40 demonstrations"})
+        report("data", {"what": "40 demonstrations", "total": 40})
+        report("made", {"count": 40})
         report("step", numbers)
         report("held out", {"step": 3, "camera + mic": {"accuracy": 0.5, "loss": 2.0}})
         report("checkpoint", {"step": 3})
