@@ -5,8 +5,9 @@ import pytest
 
 from sensorimotor.errors import BundleError, OutputPathError, SpeechError, UsageError
 from sensorimotor.models.policy import Policy
+from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines import demo as module
-from sensorimotor.pipelines.babyai import EVALUATION_SEED
+from sensorimotor.pipelines.babyai import EVALUATION_SEED, signature
 from sensorimotor.pipelines.demo import LEVELS, SPEAKERS, Begun, Decided, Ended, demo
 from sensorimotor.pipelines.recipe import load_recipe
 from sensorimotor.pipelines.speech import speaker
@@ -92,6 +93,21 @@ def test_it_makes_a_film(tiny_bundle, tmp_path, monkeypatch):
         pictures, sound = film.streams.video[0], film.streams.audio[0]
         assert pictures.frames > steps
         assert float(sound.duration * sound.time_base) > 1.5  # the mission is heard before anything is done
+
+
+def test_a_policy_without_an_ear_is_told_in_writing(one_thread, tmp_path, monkeypatch):
+    from sensorimotor.models.network import Network, NetworkSpec
+    from sensorimotor.models.torch_backend import TorchBackend
+
+    deaf, words = signature(utterance_s=None), Tokenizer.train(["go to the red ball"], 16)
+    network = Network(deaf, NetworkSpec(image_dim=8, text_dim=8, dim=8, blocks=0), words)
+    monkeypatch.setattr(Policy, "load", lambda _: Policy(deaf, TorchBackend(network), words))
+    summary = demo("deaf", tmp_path, episodes=1, levels=ONE, speakers=VOICE)
+    assert (summary["inputs"], summary["speakers"]) == (["camera", "instruction"], [])
+    lines = [json.loads(line) for line in (tmp_path / "decisions.jsonl").read_text().splitlines()]
+    assert lines
+    assert all(line["inputs"]["instruction"]["present"] for line in lines)
+    assert (tmp_path / "demo.mp4").stat().st_size > 0
 
 
 def test_without_a_film_no_film_is_needed(tiny_bundle, tmp_path, monkeypatch):

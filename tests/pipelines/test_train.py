@@ -151,7 +151,8 @@ def test_a_finished_run_has_nothing_left_to_do(short, cache, tmp_path):
     assert log(tmp_path) == kept[1]
 
 
-def test_ctrl_c_leaves_a_checkpoint_to_continue_from(tiny_recipe_file, cache, person, tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+def test_being_stopped_leaves_a_checkpoint_to_continue_from(tiny_recipe_file, cache, person, tmp_path, stop):
     endless = tmp_path / "endless.toml"
     text = tiny_recipe_file.read_text()
     assert "steps = 120" in text
@@ -167,7 +168,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(tiny_recipe_file, cache, pe
         env=person,
     ) as running:
         judged = next((line for line in running.stderr if "held-out accuracy" in line), "it ended by itself")
-        running.send_signal(signal.SIGINT)
+        running.send_signal(stop)
         out, err = running.communicate()
     assert "step" in judged
     assert running.returncode == 130, err
