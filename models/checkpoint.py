@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -113,8 +112,3 @@ def _assemble(info: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters are."""
-    return next(network.parameters()).device

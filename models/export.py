@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from sensorimotor.errors import OutputPathError
 from sensorimotor.files import replacing_directory
@@ -17,7 +17,7 @@ from sensorimotor.models import bundle as layout
 from sensorimotor.models.bundle import Bundle, encoder_file, seal
 from sensorimotor.models.card import card
 from sensorimotor.models.golden import save_golden
-from sensorimotor.models.network import Core, Network
+from sensorimotor.models.network import Network
 from sensorimotor.models.onnx_backend import DECIDED, ENCODED, OnnxBackend
 from sensorimotor.models.parity import Evidence, check_parity
 from sensorimotor.models.policy import Policy
@@ -100,19 +100,6 @@ def _config(network: Network, config: Mapping[str, Any], parity: Mapping[str, An
     }
 
 
-class _CoreGraph(nn.Module):
-    """The core with one list of tokens and masks, as the exporter wants it."""
-
-    def __init__(self, core: Core):
-        super().__init__()
-        self.core = core
-
-    def forward(
-        self, tokens: list[Tensor], masks: list[Tensor], present: Tensor, age_s: Tensor, memory: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        return self.core(tokens, masks, present, age_s, memory)
-
-
 def write_graphs(network: Network, directory: Path) -> None:
     """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis.
 
@@ -123,7 +110,7 @@ def write_graphs(network: Network, directory: Path) -> None:
     shapes = network.token_shapes()
     for name, modality in network.signature.inputs.items():
         arguments = tuple(torch.from_numpy(value) for value in example_values(modality, rows))
-        inputs = [f"{name}", f"{name}.length"][: len(arguments)]
+        inputs = [name, f"{name}.length"][: len(arguments)]
         rows_only = tuple({0: DYNAMIC} for _ in arguments)
         file = directory / encoder_file(name)
         _export(network.encoders[name], arguments, inputs, ENCODED, rows_only, file)
@@ -132,10 +119,9 @@ def write_graphs(network: Network, directory: Path) -> None:
     present = torch.ones(rows, len(shapes), dtype=torch.bool)
     example = (tokens, masks, present, torch.zeros(rows, len(shapes)), network.initial_memory(rows))
     names = [*(f"{name}.tokens" for name in shapes), *(f"{name}.mask" for name in shapes), "present", "age_s", "memory"]
-    outputs = DECIDED
     counts = [{0: DYNAMIC, 1: DYNAMIC} if shape.n > 1 else {0: DYNAMIC} for shape in shapes.values()]
     dynamic = (counts, counts, {0: DYNAMIC}, {0: DYNAMIC}, {0: DYNAMIC})
-    _export(_CoreGraph(network.core).eval(), example, names, outputs, dynamic, directory / layout.CORE)
+    _export(network.core, example, names, DECIDED, dynamic, directory / layout.CORE)
 
 
 def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[np.ndarray, ...]:

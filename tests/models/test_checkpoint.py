@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sensorimotor.errors import CheckpointError
-from sensorimotor.models.checkpoint import Checkpoint, device_of, load_checkpoint, save_checkpoint
+from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FULL = Path("/dev/full")
@@ -60,7 +60,7 @@ def test_a_network_alone_can_be_kept(checkpoint, tmp_path):
 
 def test_a_run_is_found_by_its_directory_or_its_file(trained, checkpoint):
     assert load_checkpoint(trained.path / "checkpoint.safetensors").step == checkpoint.step
-    assert device_of(checkpoint.network) == torch.device("cpu")
+    assert next(checkpoint.network.parameters()).device == torch.device("cpu")
 
 
 def test_everybody_may_read_it(checkpoint, tmp_path):
