@@ -7,7 +7,7 @@ Writes `benchmarks/results/babyai.json`, row by row; rows that are there already
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,15 @@ from sensorimotor.pipelines.expert import play_expert
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
 
 RESULTS = Path(__file__).parent / "results" / "babyai.json"
-LEVELS = ("BabyAI-GoToObj-v0", "BabyAI-GoToRedBall-v0", "BabyAI-GoToLocal-v0")
-LOCAL = LEVELS[-1]
+VOICES = Path("~/.cache/sensorimotor/voices").expanduser()
+"""Where `voices/record.py` has put the voices of synthesisers that nobody was trained with."""
+LEVELS = ("GoToObj", "GoToRedBall", "GoToLocal", "PickupLoc", "PutNextLocal")
+LOCAL, PUT_NEXT = "GoToLocal", "PutNextLocal"
 TEXT, SPEECH = ("camera", "instruction"), ("camera", "mic")
+SUBSETS = (("camera",), TEXT, SPEECH, ("camera", "mic", "instruction"))
+BLIND = (("mic",), ("instruction",), ("mic", "instruction"))
+UNHEARD = (*SPEAKERS, "flite:awb", "flite:rms", "festival:ked_diphone")
+"""Voices that the bundled policy was not trained with, of synthesisers that it was."""
 
 
 def outsiders(level: str, episodes: int, act: str) -> dict[str, Any]:
@@ -41,7 +47,7 @@ def outsiders(level: str, episodes: int, act: str) -> dict[str, Any]:
         "successes": successes,
         "success_rate": successes / episodes,
         "ci95": list(wilson(successes, episodes)),
-        "first_object_correct": firsts / episodes,
+        "first_object_correct": firsts / episodes if "GoTo" in level else None,
         "mean_steps": steps / episodes,
         "date": today(),
         "hardware": describe_machine(),
@@ -72,8 +78,9 @@ def _expert_play(level: str, episodes: int, considerate: bool) -> tuple[int, int
         with quietly():
             game.reset(seed=seed)
         gaze = Gaze(game)
-        _, actions, success = play_expert(game, considerate=considerate, after_step=gaze.look)
-        successes, steps, firsts = successes + success, steps + len(actions), firsts + bool(gaze.first_object_correct)
+        lesson = play_expert(game, considerate=considerate, after_step=gaze.look)
+        successes, steps = successes + lesson.success, steps + len(lesson.advice)
+        firsts += bool(gaze.first_object_correct)
     return successes, firsts, steps
 
 
@@ -81,26 +88,29 @@ def rows(policy: str, episodes: int, workers: int) -> dict[str, Callable[[], dic
     """Row name → what measures it."""
 
     def trying(
-        level: str, inputs: tuple[str, ...], speakers: tuple[str, ...] = SPEAKERS, swap: bool = False
+        level: str, inputs: tuple[str, ...], speakers: Sequence[str] = UNHEARD, swap: bool = False
     ) -> Callable[[], dict[str, Any]]:
-        return lambda: evaluate(
-            Trial(policy, level, inputs, speakers, swap), episodes, EVALUATION_SEED, workers=workers
-        )
+        trial = Trial(policy, f"BabyAI-{level}-v0", inputs, tuple(speakers), swap)
+        return lambda: evaluate(trial, range(EVALUATION_SEED, EVALUATION_SEED + episodes), workers=workers)
+
+    def outside(level: str, act: str) -> Callable[[], dict[str, Any]]:
+        return lambda: outsiders(f"BabyAI-{level}-v0", episodes, act)
 
     table: dict[str, Callable[[], dict[str, Any]]] = {}
     for level in LEVELS:
-        short = level.removeprefix("BabyAI-").removesuffix("-v0")
-        table[f"{short} / chance"] = lambda level=level: outsiders(level, episodes, "random")
-        table[f"{short} / BabyAI bot"] = lambda level=level: outsiders(level, episodes, "bot")
-        table[f"{short} / considerate expert"] = lambda level=level: outsiders(level, episodes, "considerate")
-        table[f"{short} / camera only"] = trying(level, ("camera",))
-        table[f"{short} / camera + text"] = trying(level, TEXT)
-        table[f"{short} / camera + speech"] = trying(level, SPEECH)
-        table[f"{short} / all"] = trying(level, ("camera", "mic", "instruction"))
-    table["GoToLocal / camera + text, swapped mission"] = trying(LOCAL, TEXT, swap=True)
-    table["GoToLocal / camera + speech, swapped mission"] = trying(LOCAL, SPEECH, swap=True)
-    for voice in SPEAKERS:
-        table[f"GoToLocal / camera + speech, {voice}"] = trying(LOCAL, SPEECH, (voice,))
+        table[f"{level} / chance"] = outside(level, "random")
+        table[f"{level} / BabyAI bot"] = outside(level, "bot")
+        if level.startswith("GoTo"):
+            table[f"{level} / considerate expert"] = outside(level, "considerate")
+        for inputs in (*SUBSETS, *(BLIND if level in (LOCAL, PUT_NEXT) else ())):
+            table[f"{level} / {' + '.join(inputs)}"] = trying(level, inputs)
+    for inputs in (TEXT, SPEECH):
+        table[f"{LOCAL} / {' + '.join(inputs)}, swapped mission"] = trying(LOCAL, inputs, swap=True)
+    for voice in UNHEARD:
+        table[f"{LOCAL} / camera + mic, {voice}"] = trying(LOCAL, SPEECH, (voice,))
+    for folder in sorted(VOICES.glob("*/")):
+        for level in (LOCAL, PUT_NEXT):
+            table[f"{level} / camera + mic, recorded:{folder.name}"] = trying(level, SPEECH, (f"recordings: {folder}",))
     return table
 
 
@@ -114,13 +124,25 @@ def main() -> None:
     arguments = parser.parse_args()
     fingerprint = Bundle.load(arguments.policy).fingerprint
     report: dict[str, Any] = {"fingerprint": fingerprint, "rows": {}}
-    if arguments.out.exists() and (before := json.loads(arguments.out.read_text()))["fingerprint"] == fingerprint:
-        report = before
+    if arguments.out.exists():
+        before = json.loads(arguments.out.read_text())
+        # What does not depend on the policy, chance and experts, is kept.
+        same = before["fingerprint"] == fingerprint
+        report["rows"] = {
+            n: r for n, r in before["rows"].items() if same or r["policy"] in ("random", "bot", "considerate")
+        }
     for name, measure in rows(arguments.policy, arguments.episodes, arguments.workers).items():
         if name not in report["rows"]:
-            report["rows"][name] = row = measure()
+            row = measure()
+            if "recorded:" in name:
+                row["speaker"] = name.partition("recorded:")[2]  # and not where it lies on this machine
+            report["rows"][name] = row
             write_atomically(arguments.out, json.dumps(report, indent=1) + "\n")
-            print(f"{name:55} {row['success_rate']:.1%}  first {row['first_object_correct']:.1%}", flush=True)
+            first = row["first_object_correct"]
+            print(
+                f"{name:55} {row['success_rate']:.1%}" + (f"  first {first:.1%}" if first is not None else ""),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the numbers of the README from the result files: what stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""Writes the numbers of the pages from the result files: what stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 
 python benchmarks/tables.py           # write
 python benchmarks/tables.py --check   # fail where a table is not what the result files say
@@ -8,12 +8,23 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 RESULTS = Path(__file__).parent / "results"
+LEVELS = ("GoToObj", "GoToRedBall", "GoToLocal", "PickupLoc", "PutNextLocal")
+TEXT, SPEECH, CAMERA = "camera + instruction", "camera + mic", "camera"
+PUBLISHED = {
+    "GoToObj": (100.0, 100.0),
+    "GoToRedBall": (100.0, 100.0),
+    "GoToLocal": (99.8, 100.0),
+    "PickupLoc": (99.4, 100.0),
+    "PutNextLocal": (99.2, 100.0),
+}
+"""Success (%) after a million demonstrations: BabyAI 1.0 (Chevalier-Boisvert et al., ICLR 2019) and 1.1 (Hui et al.,
+arXiv 2007.12770)."""
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -24,35 +35,263 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def _setting(row: dict[str, Any]) -> str:
+def _between(row: Mapping[str, Any]) -> str:
+    low, high = row["ci95"]
+    return f"{100 * low:.1f} – {100 * high:.1f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """Markdown; the first `words` columns are words, the rest numbers."""
+    rule = ["---"] * words + ["---:"] * (len(head) - words)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def _setting(row: Mapping[str, Any]) -> str:
     machine = row["hardware"]
     packages = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {row['date']}; {packages}"
 
 
-def babyai() -> str:
-    """Success, path length and attention of the bundled policy, with chance and the experts."""
+def _played(rows: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A row that a policy played, for what all of them have in common."""
+    return next(row for row in rows.values() if "onnxruntime" in row["versions"])
+
+
+def _spl(row: Mapping[str, Any]) -> str:
+    return "–" if row.get("spl") is None else f"{row['spl']:.3f}"
+
+
+def summary() -> str:
+    """The levels in short: success, and first object correct on "go to" levels."""
+    rows = _read("babyai")["rows"]
+
+    def cell(name: str) -> str:
+        row = rows[name]
+        first = row["first_object_correct"]
+        return _percent(row["success_rate"]) + ("" if first is None else f" ({_percent(first)})")
+
+    table = _table(
+        ("level", "chance", "camera only", "camera + text", "camera + speech", "BabyAI bot"),
+        [
+            [level, *(cell(f"{level} / {who}") for who in ("chance", CAMERA, TEXT, SPEECH, "BabyAI bot"))]
+            for level in LEVELS
+        ],
+    )
+    one = _played(rows)
+    return (
+        f"{table}\n\nSuccess (first object correct) over {one['episodes']} episodes from seed {one['seed']}; speech by "
+        f"{len(_speakers(rows))} voices that were not trained with. {_setting(one)}."
+    )
+
+
+def _speakers(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return str(rows[f"GoToLocal / {SPEECH}"]["speaker"]).split(", ")
+
+
+def levels() -> str:
+    """Every level: success, path length and attention, with chance and the experts."""
+    rows = _read("babyai")["rows"]
+    lines = []
+    for level in LEVELS:
+        for who in ("chance", "BabyAI bot", "considerate expert", CAMERA, TEXT, SPEECH, "camera + mic + instruction"):
+            if row := rows.get(f"{level} / {who}"):
+                lines.append(_line(f"{level} / {who}", row))
+    for senses in (TEXT, SPEECH):
+        lines.append(_line(f"GoToLocal / {senses}, swapped mission", rows[f"GoToLocal / {senses}, swapped mission"]))
+    one = _played(rows)
+    head = ("level / who or which senses", "success", "95 % interval", "SPL", "first object correct", "mean steps")
+    return (
+        f"{_table(head, lines)}\n\n{one['episodes']} episodes a row, Wilson intervals. Speech: "
+        f"{', '.join(_speakers(rows))}. "
+        f"{_setting(one)}."
+    )
+
+
+def _line(name: str, row: Mapping[str, Any]) -> list[str]:
+    first = _percent(row["first_object_correct"])
+    return [name, _percent(row["success_rate"]), _between(row), _spl(row), first, f"{row['mean_steps']:.1f}"]
+
+
+def published() -> str:
+    """Literature beside ours."""
     rows = _read("babyai")["rows"]
     lines = [
-        "| level / senses | success | 95 % interval | SPL | first object correct | mean steps |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, row in rows.items():
-        low, high = row["ci95"]
-        spl = "–" if row.get("spl") is None else f"{row['spl']:.3f}"
+        [level, f"{old:.1f} %", f"{new:.1f} %", _percent(rows[f"{level} / {TEXT}"]["success_rate"]),
+         _percent(rows[f"{level} / {SPEECH}"]["success_rate"])]
+        for level, (old, new) in PUBLISHED.items()
+    ]  # fmt: skip
+    shown = _config()["provenance"]["recipe"]["data"]["levels"]
+    total = sum(level["episodes"] for level in shown)
+    head = (
+        "level",
+        "BabyAI 1.0, symbols + text",
+        "BabyAI 1.1, symbols + text",
+        "ours, pixels + text",
+        "ours, pixels + speech",
+    )
+    return (
+        f"{_table(head, lines)}\n\nBabyAI 1.0: Chevalier-Boisvert et al., ICLR 2019; 1.1: Hui et al., arXiv "
+        f"2007.12770; a policy for each level, best validation while training. Ours: one policy for all five, "
+        f"{total:,} demonstrations and practice, last checkpoint."
+    )
+
+
+def subsets() -> str:
+    """Every subset of the senses, on two levels."""
+    rows = _read("babyai")["rows"]
+    every = (CAMERA, "mic", "instruction", TEXT, SPEECH, "mic + instruction", "camera + mic + instruction")
+    lines = []
+    for senses in every:
+        local, moving = rows[f"GoToLocal / {senses}"], rows[f"PutNextLocal / {senses}"]
         lines.append(
-            f"| {name.replace('espeak:', '')} | {_percent(row['success_rate'])} | {100 * low:.1f} – {100 * high:.1f} | "
-            f"{spl} | {_percent(row['first_object_correct'])} | {row['mean_steps']:.1f} |"
+            [
+                senses,
+                _percent(local["success_rate"]),
+                _percent(local["first_object_correct"]),
+                _percent(moving["success_rate"]),
+            ]
         )
-    one = next(row for row in rows.values() if "onnxruntime" in row["versions"])
-    voices = next(row["speaker"] for name, row in rows.items() if name.endswith("/ camera + speech"))
-    lines += [
-        "",
-        f"{one['episodes']} episodes from seed {one['seed']} a row, arg-max actions, BabyAI's own time-outs, Wilson "
-        f"intervals. Speech: {voices.replace('espeak:', '')}, one drawn an episode; none of them was trained on. "
-        f"{_setting(one)}.",
+    return _table(("senses", "GoToLocal", "first object correct", "PutNextLocal"), lines)
+
+
+def voices() -> str:
+    """One voice at a time."""
+    rows = _read("babyai")["rows"]
+    lines = []
+    for name, row in rows.items():
+        level, _, who = name.partition(" / ")
+        if level == "GoToLocal" and who.startswith(f"{SPEECH}, ") and "swapped" not in who:
+            voice = who.removeprefix(f"{SPEECH}, ")
+            known = "never heard" if voice.startswith("recorded:") else "other voices trained with"
+            moving = rows.get(name.replace("GoToLocal", "PutNextLocal"), {}).get("success_rate")
+            lines.append(
+                [voice.removeprefix("recorded:"), known, _percent(row["success_rate"]),
+                 _percent(row["first_object_correct"]), _percent(moving)]
+            )  # fmt: skip
+    return _table(("voice", "its synthesiser", "GoToLocal", "first object correct", "PutNextLocal"), lines, words=2)
+
+
+def synthesisers() -> str:
+    """The ear without one synthesiser."""
+    report = _read("synthesisers")
+    heard = report["heard"]
+    names = list(next(iter(heard.values()))["understood"])
+    utterances = ", ".join(f"{name} {count:,}" for name, count in report["utterances"].items())
+    lines = [
+        [f"without {left}" if left else "all", *(_percent(row["understood"][name]) for name in names)]
+        for left, row in heard.items()
     ]
-    return "\n".join(lines)
+    return (
+        f"{_table(('trained with', *names), lines)}\n\nInstructions of which every word is right, voices that were not "
+        f"trained with; {report['steps']:,} steps each. Utterances: {utterances}. {_setting(report)}."
+    )
+
+
+def _experiment_rows(names: Mapping[str, str], key: str = TEXT) -> list[list[str]]:
+    report = _read("experiments")
+    lines = []
+    for name, label in names.items():
+        if name not in report:
+            continue
+        row = report[name]["rows"][key]
+        lines.append(
+            [label, _percent(row["success_rate"]), _between(row), _spl(row), _percent(row["first_object_correct"]),
+             f"{report[name]['hours']:.2f}"]
+        )  # fmt: skip
+    return lines
+
+
+EXPERIMENT_HEAD = ("", "success", "95 % interval", "SPL", "first object correct", "core hours")
+
+
+def curve() -> str:
+    """Success against demonstrations, and three seeds."""
+    report = _read("experiments")
+    names = {
+        "1k demonstrations": "GoToLocal, 1,000 demonstrations",
+        "5k demonstrations": "5,000",
+        "10k demonstrations": "10,000",
+        "10k demonstrations, seed 1": "10,000, another training seed",
+        "10k demonstrations, seed 2": "10,000, a third training seed",
+        "50k demonstrations": "50,000",
+    }
+    return _table(EXPERIMENT_HEAD, _experiment_rows(names)) + _experiment_setting(report, "10k demonstrations")
+
+
+def _experiment_setting(report: Mapping[str, Any], name: str) -> str:
+    row = next(iter(report[name]["rows"].values()))
+    steps = report[name]["recipe"]["training"]["steps"]
+    return f"\n\n{steps:,} steps each; {row['episodes']} episodes from seed {row['seed']}. {_setting(report[name])}."
+
+
+def ablations() -> str:
+    """One thing taken away at a time."""
+    report = _read("experiments")
+    names = {
+        "10k demonstrations": "GoToLocal, 10,000 demonstrations, text",
+        "10k demonstrations and practice": "… and practice",
+        "put next": "PutNextLocal, 20,000 demonstrations and practice, text",
+        "put next without pointing": "… without pointing",
+        "put next without practice": "… without practice",
+    }
+    lines = _experiment_rows(names)
+    hearing = {
+        "novel": "GoToLocal, 10,000 demonstrations, speech",
+        "novel without alignment": "… without alignment",
+    }
+    lines += _experiment_rows(hearing, f"{SPEECH}, seen")
+    return _table(EXPERIMENT_HEAD, lines) + _experiment_setting(report, "put next")
+
+
+def novel() -> str:
+    """Combinations that were never asked for."""
+    row = _read("experiments")["novel"]
+    lines = []
+    for senses, name in ((TEXT, "text"), (SPEECH, "speech")):
+        for which in ("seen", "novel"):
+            result = row["rows"][f"{senses}, {which}"]
+            first = _percent(result["first_object_correct"])
+            lines.append([f"{name}, {which}", _percent(result["success_rate"]), _between(result), _spl(result), first])
+    kept = ", ".join(row["recipe"]["data"]["novel"])
+    shown, steps = row["recipe"]["data"]["levels"][0]["episodes"], row["recipe"]["training"]["steps"]
+    return (
+        f"{_table(('GoToLocal', 'success', '95 % interval', 'SPL', 'first object correct'), lines)}\n\nNovel: {kept}. "
+        f"{shown:,} demonstrations less those, {steps:,} steps; 512 episodes each. {_setting(row)}."
+    )
+
+
+def paraphrases() -> str:
+    """What other words do."""
+    report = _read("paraphrases")
+
+    def line(name: str, row: Mapping[str, Any]) -> list[str]:
+        first = _percent(row["first_object_correct"])
+        return [name, str(row["episodes"]), _percent(row["success_rate"]), first, f"{row['confidence']:.3f}"]
+
+    head = ("kind", "episodes", "success", "first object correct (go to)", "confidence, first decision")
+    kinds = _table(head, [line(name, row) for name, row in report["kinds"].items()])
+    unknown = [line("4 or more" if n == "4" else n, row) for n, row in report["unknown_words"].items()]
+    return f"{kinds}\n\n{_table(('unknown words', *head[1:]), unknown)}\n\n{_setting(report)}."
+
+
+def _config() -> dict[str, Any]:
+    return json.loads((ROOT / "models" / "bundles" / "default" / "config.json").read_text())
+
+
+def cost() -> str:
+    """Steps and hours of the three runs."""
+    provenance = _config()["provenance"]
+    before = provenance["begun_with"]
+    lines = [[name, f"{run['steps']:,}", f"{run['seconds'] / 3600:.2f}"] for name, run in before.items()]
+    rest = provenance["hours"] - sum(run["seconds"] for run in before.values()) / 3600
+    lines.append(["both together", f"{provenance['steps']:,}", f"{rest:.2f}"])
+    lines.append(["in all", "", f"{provenance['hours']:.2f}"])
+    machine = provenance["machine"]
+    return (
+        f"{_table(('run', 'steps', 'hours'), lines)}\n\n{machine['processor']}, {machine['cores']} cores, no GPU; "
+        + ", ".join(f"{name} {number}" for name, number in provenance["versions"].items())
+        + "."
+    )
 
 
 def latency() -> str:
@@ -88,30 +327,38 @@ def latency() -> str:
 
 def training() -> str:
     """What the bundled policy cost to make."""
-    config = json.loads((ROOT / "models" / "bundles" / "default" / "config.json").read_text())
+    config = _config()
     provenance, calibration = config["provenance"], config["metrics"]["calibration"]
     errors = ", ".join(f"{error:.3f} ({senses})" for senses, error in calibration["error"].items())
-    levels = provenance["recipe"]["data"]["levels"]
-    shown = sum(level["episodes"] for level in levels)
+    shown = sum(level["episodes"] for level in provenance["recipe"]["data"]["levels"])
     return (
-        f"`default` has {config['parameters']:,} parameters and was trained on {shown:,} demonstrations for "
-        f"{provenance['steps']:,} steps in {provenance['hours']:.2f} hours on {provenance['machine']['cores']} cores "
-        f"of {provenance['machine']['processor']}. Expected calibration error on held-out episodes: {errors}. Largest "
+        f"`default` has {config['parameters']:,} parameters and was trained on {shown:,} demonstrations and its own "
+        f"practice in {provenance['hours']:.2f} hours on a machine with {provenance['machine']['cores']} cores "
+        f"({provenance['machine']['processor']}). Expected calibration error on held-out episodes: {errors}. Largest "
         f"difference between trained and exported outputs: {config['parity']['closed_loop_max_error']:.1e} over "
         f"{config['parity']['closed_loop_steps']:,} closed-loop steps."
     )
 
 
-TABLES = {"babyai": babyai, "latency": latency, "training": training}
+PAGES = {
+    "README.md": (summary, latency, training),
+    "docs/babyai.md": (
+        levels, published, subsets, voices, synthesisers, curve, ablations, novel, paraphrases, cost,
+    ),
+}  # fmt: skip
 
 
-def filled(text: str) -> str:
+def filled(text: str, tables: Iterable[Any]) -> str:
     """The text with every table made anew."""
-    for name, table in TABLES.items():
+    for table in tables:
+        name = table.__name__
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
-            sys.exit(f"the README has no place for the table {name!r}")
-        content = table()
+            sys.exit(f"there is no place for the table {name!r}")
+        try:
+            content = table()
+        except (FileNotFoundError, KeyError, StopIteration):
+            content = "Not measured yet."
         text = pattern.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
     return text
 
@@ -121,12 +368,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    before = README.read_text()
-    after = filled(before)
-    if check and before != after:
-        sys.exit("README.md does not say what the result files say: run python benchmarks/tables.py")
-    if not check:
-        README.write_text(after)
+    for page, tables in PAGES.items():
+        before = (ROOT / page).read_text()
+        after = filled(before, tables)
+        if check and before != after:
+            sys.exit(f"{page} does not say what the result files say: run python benchmarks/tables.py")
+        if not check:
+            (ROOT / page).write_text(after)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class FilmBlock(nn.Module):
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
         """`(batch, n, dim)` and `(batch, dim)` → `(batch, n, dim)`."""
         scale, shift = self.film(context)[:, None].chunk(2, dim=-1)
-        return tokens + self.outer(torch.relu(self.inner(self.norm(tokens)) * (1 + scale) + shift))
+        return tokens + self.outer(torch.relu(torch.addcmul(shift, self.inner(self.norm(tokens)), 1 + scale)))
 
 
 class Fusion(nn.Module):
@@ -132,17 +132,23 @@ class Fusion(nn.Module):
             summaries.append(summary)
             if name in self.scenes:
                 scenes.append((wide, mask))
-        return self.remember(self.look(summaries, scenes), memory)
+        return self.remember(self.look(summaries, scenes)[0], memory)
 
-    def look(self, summaries: Sequence[Tensor], scenes: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """What all summaries together make of the scenes: `(batch, dim)`, before memory."""
+    def look(self, summaries: Sequence[Tensor], scenes: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
+        """What all summaries together make of the scenes.
+
+        Returns:
+            What was found, `(batch, dim)`, before memory; and the tokens of each scene, `(batch, n, dim)`, in the light
+            of the context.
+        """
         context = self.context(sum(summaries[1:], start=summaries[0]))
-        found = [context]
+        found, lit = [context], []
         for tokens, mask in scenes:
             for block in self.blocks:
                 tokens = block(tokens, context)
-            found.append(torch.where(mask[..., None], tokens, NEVER).amax(1))
-        return self.combine(torch.cat(found, dim=-1))
+            lit.append(tokens)
+            found.append(tokens.masked_fill(~mask[..., None], NEVER).amax(1))
+        return self.combine(torch.cat(found, dim=-1)), lit
 
     def remember(self, seen: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """One step of memory: `(batch, dim)` twice → embedding and memory."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from sensorimotor.errors import CheckpointError, OutputPathError
 from sensorimotor.files import replacing
@@ -15,7 +15,7 @@ from sensorimotor.models.network import Network, NetworkSpec
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.tokenizer import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Checkpoint:
         network: The network.
         step: Training steps done.
         recipe: The recipe's content.
-        lexicon: The auxiliary layer that reads words off summaries; only training needs it.
+        tutor: Weights of the layers that only training needs.
         optimizer: State of the optimiser: parameter index → name → tensor.
         record: What is known about the run: hours, hardware, metrics, calibration.
     """
@@ -34,7 +34,7 @@ class Checkpoint:
     network: Network
     step: int
     recipe: dict[str, Any]
-    lexicon: nn.Module | None = None
+    tutor: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -47,8 +47,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     network = checkpoint.network
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    if checkpoint.lexicon is not None:
-        tensors |= {f"lexicon.{name}": value for name, value in checkpoint.lexicon.state_dict().items()}
+    tensors |= {f"tutor.{name}": value for name, value in checkpoint.tutor.items()}
     for index, state in checkpoint.optimizer.items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     info = {
@@ -87,6 +86,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error}") from error
     if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise CheckpointError(f"{path} is no checkpoint of sensorimotor")
+    if info["format"] < FORMAT:
+        raise CheckpointError(
+            f"{path} was written by an older version (format {info['format']}, this reads {FORMAT}): train again"
+        )
     if info["format"] > FORMAT:
         raise CheckpointError(f"{path} was written by a newer version (format {info['format']}, this reads {FORMAT})")
     try:
@@ -99,15 +102,11 @@ def _assemble(info: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     tokenizer = Tokenizer.from_json(info["tokenizer"], info["max_tokens"]) if info["tokenizer"] else None
     network = Network(Signature.from_json(info["signature"]), NetworkSpec.model_validate(info["spec"]), tokenizer)
     network.load_state_dict(_below("network.", tensors))
-    lexicon = None
-    if words := _below("lexicon.", tensors):
-        lexicon = nn.Linear(words["weight"].shape[1], words["weight"].shape[0])
-        lexicon.load_state_dict(words)
     optimizer: dict[int, dict[str, Tensor]] = {}
     for name, value in _below("optimizer.", tensors).items():
         index, _, key = name.partition(".")
         optimizer.setdefault(int(index), {})[key] = value
-    return Checkpoint(network, info["step"], info["recipe"], lexicon, optimizer, info["record"])
+    return Checkpoint(network, info["step"], info["recipe"], _below("tutor.", tensors), optimizer, info["record"])
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

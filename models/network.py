@@ -27,7 +27,7 @@ class NetworkSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_dim: int = Field(default=64, ge=8, le=512, multiple_of=8)
-    audio_dim: int = Field(default=128, ge=8, le=1024)
+    audio_dim: int = Field(default=128, ge=8, le=1024, multiple_of=4)
     text_dim: int = Field(default=64, ge=8, le=1024, multiple_of=4)
     state_dim: int = Field(default=64, ge=8, le=1024)
     dim: int = Field(default=128, ge=8, le=2048, multiple_of=4)

@@ -17,7 +17,8 @@ from sensorimotor.actions.space import Discrete
 from sensorimotor.errors import MissingExtraError, WorldError
 from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.modality import Audio, Image, State, Text
-from sensorimotor.pipelines.speech import SAMPLE_RATE, Speaker
+from sensorimotor.pipelines.sound import SAMPLE_RATE
+from sensorimotor.pipelines.speech import Speaker
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 DONE = ACTIONS.index("done")

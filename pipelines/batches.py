@@ -3,18 +3,21 @@
 A batch is a pure function of (seed, step), so that a run that is interrupted continues exactly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN, Tokenizer
-from sensorimotor.pipelines.babyai import RATE_HZ
+from sensorimotor.pipelines.babyai import RATE_HZ, VIEW_TILES
 from sensorimotor.pipelines.expert import Demonstrations
 from sensorimotor.pipelines.frames import FrameTable
 from sensorimotor.pipelines.recipe import Senses, Training
-from sensorimotor.pipelines.speech_bank import SpeechBank, vary
+from sensorimotor.pipelines.speech_bank import SpeechBank
+from sensorimotor.pipelines.variation import vary
 
 
 @dataclass(frozen=True)
@@ -31,47 +34,47 @@ class Spoken:
     length: Tensor
     words: Tensor
 
+    def to(self, device: torch.device) -> "Spoken":
+        """The same on another device."""
+        return Spoken(self.sound.to(device), self.length.to(device), self.words.to(device))
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Episodes, all their steps one after the other.
+    """Episodes, all their steps one after the other, and utterances.
 
     Attributes:
         frames: uint8 `(steps, 56, 56, 3)`.
         frame_present: bool `(steps,)`.
         frame_age_s: float32 `(steps,)`.
+        cells: int64 `(steps, 49)`, what is instructed of each token of the frame (`instructed_cells`).
         actions: int64 `(steps,)`, what the expert did.
         episode: int64 `(steps,)`, which episode each step belongs to.
         time: int64 `(steps,)`, the step's place in its episode.
         words: int64 `(episodes, max_tokens)`.
         words_present: bool `(episodes,)`.
-        spoken: An utterance for every episode that has one, in their order; None where none has.
-        spoken_present: bool `(episodes,)`, which have one.
-        aligned: Further utterances with their words, for alignment only.
+        spoken_present: bool `(episodes,)`, which have an utterance.
+        spoken: Utterances: those of the episodes that have one, in their order, then others to listen to only; None
+            where there are none.
     """
 
     frames: Tensor
     frame_present: Tensor
     frame_age_s: Tensor
+    cells: Tensor
     actions: Tensor
     episode: Tensor
     time: Tensor
     words: Tensor
     words_present: Tensor
-    spoken: Spoken | None
     spoken_present: Tensor
-    aligned: Spoken | None
+    spoken: Spoken | None
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
-
-        def move(value: Tensor | Spoken | None) -> Tensor | Spoken | None:
-            if isinstance(value, Spoken):
-                return Spoken(*(getattr(value, field.name).to(device) for field in fields(Spoken)))
-            return None if value is None else value.to(device)
-
-        moved = {field.name: move(getattr(self, field.name)) for field in fields(self)}
-        return Batch(**moved)  # type: ignore[arg-type]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {name: None if value is None else value.to(device) for name, value in values.items()}
+        return Batch(**moved)
 
 
 class Batches:
@@ -83,6 +86,8 @@ class Batches:
         tokenizer: For the words.
         training: The recipe's table.
         seed: Of everything random.
+        practice: Episodes that the network itself played, with the expert's advice; `training.practice` of a batch
+            are drawn from them, as soon as there are any.
     """
 
     def __init__(
@@ -92,21 +97,32 @@ class Batches:
         tokenizer: Tokenizer,
         training: Training,
         seed: int,
+        practice: Sequence[Demonstrations] = (),
     ):
-        self._data, self._bank, self._tokenizer = demonstrations, bank, tokenizer
+        self._shown = len(demonstrations)
+        texts = set(demonstrations.missions)
+        # A round of practice may bring missions that no demonstration was about and nobody in the bank says.
+        self._data = Demonstrations.join([demonstrations, *(part.only(texts.__contains__) for part in practice)])
+        self._bank, self._tokenizer = bank, tokenizer
         self._training, self._seed = training, seed
         self._frames = FrameTable()
         self._texts = sorted(set(demonstrations.missions))
         self._words = np.stack([tokenizer.encode(text) for text in self._texts])
         number = {text: i for i, text in enumerate(self._texts)}
-        self._text_of = np.array([number[mission] for mission in demonstrations.missions])
+        self._text_of = np.array([number[mission] for mission in self._data.missions])
         self._saying = [bank.saying(text) for text in self._texts] if bank else []
+
+    def __len__(self) -> int:
+        return len(self._data)
 
     def training_batch(self, step: int) -> Batch:
         """The batch of one training step."""
-        rng = np.random.default_rng([self._seed, 3, step])
-        episodes = rng.integers(len(self._data), size=self._training.batch_episodes)
-        choices = self._training.senses
+        training, rng = self._training, np.random.default_rng([self._seed, 3, step])
+        episodes = rng.integers(self._shown, size=training.batch_episodes)
+        if self._shown < len(self._data):
+            again = rng.random(len(episodes)) < training.practice
+            episodes[again] = rng.integers(self._shown, len(self._data), size=int(again.sum()))
+        choices = training.senses
         weights = np.array([choice.weight for choice in choices])
         senses = [choices[i] for i in rng.choice(len(choices), len(episodes), p=weights / weights.sum())]
         return self._batch(episodes, senses, rng, augment=True)
@@ -116,39 +132,47 @@ class Batches:
         rng = np.random.default_rng([self._seed, 4, *episodes[:1]])
         return self._batch(episodes, [Senses(inputs=inputs, weight=1.0)] * len(episodes), rng, augment=False)
 
+    def utterances(self, count: int, seed: int) -> Spoken:
+        """Utterances as they are, of random texts."""
+        rng = np.random.default_rng([self._seed, 5, seed])
+        return self._spoken(rng.integers(len(self._texts), size=count), rng, augment=False)
+
     def _batch(self, episodes: np.ndarray, senses: list[Senses], rng: np.random.Generator, augment: bool) -> Batch:
         data, training = self._data, self._training
         lengths = data.lengths[episodes]
-        time = np.concatenate([np.arange(length) for length in lengths])
+        time = np.concatenate([np.arange(length) for length in lengths] or [np.zeros(0, np.int64)])
         episode = np.repeat(np.arange(len(episodes)), lengths)
         steps = np.repeat(data.starts[episodes], lengths) + time
-        sees = np.array(["camera" in choice.inputs for choice in senses])[episode]
+        sees = np.array(["camera" in choice.inputs for choice in senses], bool)[episode]
         stale = np.zeros(len(steps), bool)
         if augment:
             sees = sees & (rng.random(len(steps)) >= training.lost_frames)
             stale = (rng.random(len(steps)) < training.stale_frames) & (time > 0)
         texts = self._text_of[episodes]
         words = self._words[texts].copy()
-        hears = np.array(["mic" in choice.inputs for choice in senses])
+        hears = np.array(["mic" in choice.inputs for choice in senses], bool)
+        listened = texts[hears]
         if augment:
-            words[(rng.random(words.shape) < training.unknown_words) & (words != PAD) & (words != BEGIN)] = UNKNOWN
+            for row in np.flatnonzero(rng.random(len(words)) < training.unknown_words):
+                words[row] = obscured(words[row], rng)
+            if self._bank and training.alignment > 0:
+                more = rng.integers(len(self._texts), size=training.alignment_utterances)
+                listened = np.concatenate([listened, more])
+        # symbols are indexed [column, row], tokens go row by row
+        cells = data.cells[steps - stale].transpose(0, 2, 1).reshape(len(steps), VIEW_TILES * VIEW_TILES)
         return Batch(
             frames=torch.from_numpy(self._frames.render(data.symbols[steps - stale])),
             frame_present=torch.from_numpy(sees),
             frame_age_s=torch.from_numpy(stale.astype(np.float32) / RATE_HZ),
+            cells=torch.from_numpy(cells.astype(np.int64)),
             actions=torch.from_numpy(data.actions[steps].astype(np.int64)),
             episode=torch.from_numpy(episode),
             time=torch.from_numpy(time),
             words=torch.from_numpy(words),
-            words_present=torch.tensor(["instruction" in choice.inputs for choice in senses]),
-            spoken=self._spoken(texts[hears], rng, augment) if hears.any() else None,
+            words_present=torch.tensor(["instruction" in choice.inputs for choice in senses], dtype=torch.bool),
             spoken_present=torch.from_numpy(hears),
-            aligned=self._more_utterances(rng) if augment and self._bank else None,
+            spoken=self._spoken(listened, rng, augment) if len(listened) else None,
         )
-
-    def _more_utterances(self, rng: np.random.Generator) -> Spoken | None:
-        count = self._training.alignment_utterances if self._training.alignment > 0 else 0
-        return self._spoken(rng.integers(len(self._texts), size=count), rng, True) if count else None
 
     def _spoken(self, texts: np.ndarray, rng: np.random.Generator, augment: bool) -> Spoken:
         assert self._bank is not None
@@ -156,9 +180,34 @@ class Batches:
         sounds = [bank.utterance(int(rng.choice(self._saying[text]))) for text in texts]
         if augment:
             sounds = [vary(sound, bank.limit, rng) for sound in sounds]
-        length = np.array([len(sound) for sound in sounds])
-        # Whole tokens: padding to the longest must not move where the encoder's strides fall.
-        padded = np.zeros((len(sounds), -(-int(length.max()) // 1280) * 1280, 1), np.float32)
-        for row, sound in zip(padded, sounds, strict=True):
-            row[: len(sound), 0] = sound
-        return Spoken(torch.from_numpy(padded), torch.from_numpy(length), torch.from_numpy(self._words[texts]))
+        return _padded(sounds, self._words[texts])
+
+
+def as_they_are(bank: SpeechBank, utterances: np.ndarray, tokenizer: Tokenizer) -> Spoken:
+    """Certain utterances of a bank and their words, nothing varied; `utterances` are int64 `(n,)`."""
+    words = np.stack([tokenizer.encode(bank.texts[text]) for text in bank.text_of[utterances]])
+    return _padded([bank.utterance(int(index)) for index in utterances], words)
+
+
+def _padded(sounds: Sequence[np.ndarray], words: np.ndarray) -> Spoken:
+    length = np.array([len(sound) for sound in sounds])
+    # Whole tokens: padding to the longest must not move where the encoder's strides fall.
+    padded = np.zeros((len(sounds), -(-int(length.max()) // 1280) * 1280, 1), np.float32)
+    for row, sound in zip(padded, sounds, strict=True):
+        row[: len(sound), 0] = sound
+    return Spoken(torch.from_numpy(padded), torch.from_numpy(length), torch.from_numpy(words))
+
+
+def obscured(words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An instruction with unknown words: some of its own are not known, others stand between them.
+
+    Args:
+        words: int64 `(max_tokens,)`, `BEGIN` first.
+        rng: Where they come from.
+    """
+    said: list[int] = []
+    for word in words[(words != PAD) & (words != BEGIN)]:
+        said += [UNKNOWN] * int(rng.geometric(0.75) - 1)
+        said.append(UNKNOWN if rng.random() < 0.4 else int(word))
+    row = [BEGIN, *said][: len(words)]
+    return np.array(row + [PAD] * (len(words) - len(row)), np.int64)

@@ -176,7 +176,7 @@ def evaluate(
     names = tuple(name.strip() for name in inputs.split(",") if name.strip()) if inputs is not None else None
     trial = Trial(policy, env, names, tuple(speaker or ("espeak:en-us+f3",)), swap_mission)
     with console.counting(env, episodes) as progress:
-        report = run(trial, episodes, seed, workers=workers, progress=progress)
+        report = run(trial, range(seed, seed + episodes), workers=workers, progress=progress)
     if as_json:
         _print_json(report)
     else:

@@ -193,19 +193,23 @@ def training() -> Iterator[Callable[[str, dict[str, Any]], None]]:
                 case "step":
                     progress.update(
                         task,
-                        description="imitating",
+                        description="imitating" if "imitation" in numbers else "listening",
                         total=numbers["steps"],
                         completed=numbers["step"],
-                        numbers=f"loss {numbers['loss']:.3f}  accuracy {numbers['accuracy']:.1%}  "
-                        f"{numbers['samples_per_s']:.0f} samples/s",
+                        numbers="  ".join(
+                            f"{name} {numbers[name]:.3f}"
+                            for name in ("imitation", "pointing", "alignment", "accuracy")
+                            if name in numbers
+                        ),
                     )
                 case "held out":
-                    judged = ", ".join(
+                    judged = [
                         f"{senses} {one['accuracy']:.1%} (loss {one['loss']:.3f})"
-                        for senses, one in numbers.items()
-                        if senses != "step"
-                    )
-                    progress.console.print(f"step {numbers['step']}, held-out accuracy: {judged}", soft_wrap=True)
+                        for senses, one in numbers["held_out"].items()
+                    ]
+                    if "understood" in numbers:
+                        judged.append(f"{numbers['understood']:.1%} of utterances understood")
+                    progress.console.print(f"step {numbers['step']}, held out: {', '.join(judged)}", soft_wrap=True)
                 case "checkpoint":
                     progress.console.print(f"[dim]step {numbers['step']}: checkpoint written[/dim]")
 

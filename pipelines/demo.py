@@ -20,7 +20,13 @@ from sensorimotor.pipelines.hardware import describe_machine, today, versions
 from sensorimotor.pipelines.rollout import observed_inputs, play
 from sensorimotor.pipelines.speech import speaker
 
-LEVELS = ("BabyAI-GoToObj-v0", "BabyAI-GoToRedBall-v0", "BabyAI-GoToLocal-v0")
+LEVELS = (
+    "BabyAI-GoToObj-v0",
+    "BabyAI-GoToRedBall-v0",
+    "BabyAI-GoToLocal-v0",
+    "BabyAI-PickupLoc-v0",
+    "BabyAI-PutNextLocal-v0",
+)
 SPEAKERS = ("espeak:en-us+f3", "espeak:en-gb-scotland", "espeak:en-us+Andrea", "espeak:en+belinda")
 """Voices that the bundled policy was not trained on."""
 HEARING, READING = ("camera", "mic"), ("camera", "instruction")

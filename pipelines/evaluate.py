@@ -57,14 +57,13 @@ class Trial:
 
 
 def evaluate(
-    trial: Trial, episodes: int, seed: int, *, workers: int = 1, progress: Callable[[int], None] = lambda _: None
+    trial: Trial, seeds: Sequence[int], *, workers: int = 1, progress: Callable[[int], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Play consecutive seeds and sum up.
+    """Play an episode of each seed and sum up.
 
     Args:
         trial: What to evaluate.
-        episodes: How many.
-        seed: The first.
+        seeds: Of the episodes.
         workers: Processes; each plays a share of the seeds.
         progress: Called with the number of episodes played since the last call.
 
@@ -76,17 +75,16 @@ def evaluate(
     Raises:
         UsageError: Not a number of episodes, workers or a seed.
     """
-    if episodes < 1 or workers < 1 or seed < 0:
-        raise UsageError(f"{episodes} episodes with {workers} workers from seed {seed}: all must be positive")
+    if not seeds or workers < 1 or min(seeds) < 0:
+        raise UsageError(f"{len(seeds)} episodes with {workers} workers: both must be positive, and no seed negative")
     shown = observed_inputs(Bundle.load(trial.policy).signature, trial.world(), trial.inputs)
     trial = replace(trial, inputs=shown)
-    seeds = list(range(seed, seed + episodes))
     if workers == 1:
         played = trial.run(seeds, progress)
-        expert = {} if trial.swap_mission else expert_steps(trial.level, seeds)
+        expert = {} if trial.swap_mission else expert_steps(trial.level, list(seeds))
     else:
         played, expert = [], {}
-        shares = [seeds[i::workers] for i in range(min(workers, episodes))]
+        shares = [list(seeds[i::workers]) for i in range(min(workers, len(seeds)))]
         with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:
             plays = [pool.submit(trial.run, share) for share in shares]
             plans = [] if trial.swap_mission else [pool.submit(expert_steps, trial.level, share) for share in shares]
@@ -95,10 +93,10 @@ def evaluate(
                 progress(len(done.result()))
             for plan in plans:
                 expert |= plan.result()
-    return _summary(trial, played, expert, seed)
+    return _summary(trial, played, expert)
 
 
-def _summary(trial: Trial, played: list[Episode], expert: dict[int, int | None], seed: int) -> dict[str, Any]:
+def _summary(trial: Trial, played: list[Episode], expert: dict[int, int | None]) -> dict[str, Any]:
     count, successes = len(played), sum(episode.success for episode in played)
     looked = [episode.first_object_correct for episode in played]
     milliseconds = np.concatenate([episode.decision_ms for episode in played])
@@ -112,7 +110,7 @@ def _summary(trial: Trial, played: list[Episode], expert: dict[int, int | None],
         "speaker": ", ".join(trial.speakers) if hears and trial.speakers else None,
         "swap_mission": trial.swap_mission,
         "episodes": count,
-        "seed": seed,
+        "seed": min(episode.seed for episode in played),
         "successes": successes,
         "success_rate": successes / count,
         "ci95": list(wilson(successes, count)),

@@ -6,7 +6,8 @@ camera of `BabyAIWorld` saw. Policies are only ever shown the pixels.
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +26,12 @@ from sensorimotor.pipelines.babyai import (
     quietly,
 )
 from sensorimotor.pipelines.considerate import ConsiderateGuide
+from sensorimotor.pipelines.grounding import instructed_cells
 
 SHARD_EPISODES = 500
 HANG_S = 2.0
 """A plan takes milliseconds; the expert's search never ends on a few seeds, which are then left out."""
-SHARD_VERSION = 1
+SHARD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Demonstrations:
 
     Attributes:
         symbols: uint8 `(steps, 7, 7, 3)`, the partial view in minigrid's encoding.
-        actions: uint8 `(steps,)`.
+        actions: uint8 `(steps,)`, what the expert did, or would have done.
+        cells: uint8 `(steps, 7, 7)`, where in the view the instructed objects are (`instructed_cells`).
         starts: int64 `(episodes + 1,)`: episode `i` is steps `starts[i]` to `starts[i + 1]`.
         missions: One instruction an episode.
         seeds: int64 `(episodes,)`.
@@ -46,6 +49,7 @@ class Demonstrations:
 
     symbols: np.ndarray
     actions: np.ndarray
+    cells: np.ndarray
     starts: np.ndarray
     missions: tuple[str, ...]
     seeds: np.ndarray
@@ -58,6 +62,19 @@ class Demonstrations:
         """Steps of each episode, int64 `(episodes,)`."""
         return np.diff(self.starts)
 
+    def only(self, keep: Callable[[str], bool]) -> "Demonstrations":
+        """The episodes whose missions are to be kept."""
+        kept = np.array([keep(mission) for mission in self.missions], bool)
+        steps, lengths = np.repeat(kept, self.lengths), self.lengths[kept]
+        return Demonstrations(
+            self.symbols[steps],
+            self.actions[steps],
+            self.cells[steps],
+            np.concatenate([[0], np.cumsum(lengths)]),
+            tuple(mission for mission, keeps in zip(self.missions, kept, strict=True) if keeps),
+            self.seeds[kept],
+        )
+
     @classmethod
     def join(cls, parts: list["Demonstrations"]) -> "Demonstrations":
         """All episodes of all parts, in order."""
@@ -65,6 +82,7 @@ class Demonstrations:
         return cls(
             np.concatenate([part.symbols for part in parts]),
             np.concatenate([part.actions for part in parts]),
+            np.concatenate([part.cells for part in parts]),
             np.concatenate([[0], np.cumsum(lengths)]),
             tuple(mission for part in parts for mission in part.missions),
             np.concatenate([part.seeds for part in parts]),
@@ -77,6 +95,10 @@ class Hang(Exception):  # noqa: N818 (an event of the expert, not an error of th
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can be woken
+        yield
+        return
+
     def ring(_signal: int, _frame: Any) -> None:
         raise Hang
 
@@ -103,24 +125,68 @@ class Expert:
 
         self._bot = BabyAIBot(game)
         self._guide = ConsiderateGuide(game) if considerate and isinstance(game.instrs, GoToInstr) else None
-        self._last: int | None = None
 
-    def act(self) -> int:
-        """The next action.
+    def advise(self, last: int | None) -> int:
+        """What to do now.
+
+        Args:
+            last: What was done since the last advice, whether it was advised or not; None at the start.
 
         Raises:
             Hang: The bot's search does not end.
         """
         with _deadline(HANG_S):
-            action = int(self._bot.replan(self._last))
+            action = int(self._bot.replan(last))
         considerate = self._guide.suggest() if self._guide else None
-        self._last = action if considerate is None else considerate
-        return self._last
+        return action if considerate is None else considerate
 
 
-def play_expert(
-    game: Any, *, considerate: bool = False, after_step: Callable[[], None] = lambda: None
-) -> tuple[list[np.ndarray], list[int], bool]:
+class Lesson:
+    """An episode that is recorded step by step with the expert's advice, whoever acts.
+
+    Args:
+        game: A `minigrid` BabyAI environment, just reset.
+        considerate: See `Expert`.
+
+    Attributes:
+        views: The symbols at each step.
+        advice: The expert's action at each step.
+        cells: Where the instructed objects were in each view.
+        success: Whether the mission is fulfilled.
+    """
+
+    def __init__(self, game: Any, considerate: bool = False):
+        self.game, self.mission = game, str(game.mission)
+        self.views: list[np.ndarray] = []
+        self.advice: list[int] = []
+        self.cells: list[np.ndarray] = []
+        self.success = False
+        self._expert = Expert(game, considerate)
+        self._last: int | None = None
+
+    def advise(self) -> int:
+        """Look, record, and say what to do now.
+
+        Raises:
+            Hang: The bot's search does not end.
+        """
+        view = self.game.gen_obs()["image"]
+        advice = self._expert.advise(self._last)
+        self.views.append(view)
+        self.advice.append(advice)
+        self.cells.append(instructed_cells(self.game, view))
+        return advice
+
+    def act(self, action: int) -> bool:
+        """Do something; says whether the episode has ended."""
+        self._last = action
+        with quietly():
+            _, reward, terminated, truncated, _ = self.game.step(action)
+        self.success = reward > 0
+        return bool(terminated or truncated)
+
+
+def play_expert(game: Any, *, considerate: bool = False, after_step: Callable[[], None] = lambda: None) -> Lesson:
     """Let the expert finish the episode that `game` is at the start of.
 
     Args:
@@ -128,22 +194,14 @@ def play_expert(
         considerate: See `Expert`.
         after_step: Called after every step.
 
-    Returns:
-        The symbols before each action, the actions, and whether it succeeded.
-
     Raises:
         Hang: The bot's search does not end.
     """
-    expert = Expert(game, considerate)
-    views, actions = [], []
-    while True:
-        views.append(game.gen_obs()["image"])
-        actions.append(expert.act())
-        with quietly():
-            _, reward, terminated, truncated, _ = game.step(actions[-1])
+    lesson, ended = Lesson(game, considerate), False
+    while not ended:
+        ended = lesson.act(lesson.advise())
         after_step()
-        if terminated or truncated:
-            return views, actions, reward > 0
+    return lesson
 
 
 def expert_steps(level: str, seeds: list[int]) -> dict[int, int | None]:
@@ -153,8 +211,8 @@ def expert_steps(level: str, seeds: list[int]) -> dict[int, int | None]:
         with quietly():
             game.reset(seed=seed)
         try:
-            _, actions, success = play_expert(game)
-            steps[seed] = len(actions) if success else None
+            lesson = play_expert(game)
+            steps[seed] = len(lesson.advice) if lesson.success else None
         except Hang:
             steps[seed] = None
     return steps
@@ -201,7 +259,7 @@ def demonstrations(
         with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
             for done in as_completed([pool.submit(_make_shard, *shard) for shard in missing]):
                 progress(done.result())
-    return Demonstrations.join([_read_shard(_shard_path(*shard)) for shard in shards])
+    return Demonstrations.join([read_lessons(_shard_path(*shard)) for shard in shards])
 
 
 def _shard_path(level: str, seed: int, count: int, considerate: bool, cache: Path) -> Path:
@@ -211,36 +269,39 @@ def _shard_path(level: str, seed: int, count: int, considerate: bool, cache: Pat
 
 def _make_shard(level: str, first_seed: int, count: int, considerate: bool, cache: Path) -> int:
     game = make_level(level)
-    views: list[np.ndarray] = []
-    actions: list[int] = []
-    lengths, missions, seeds = [], [], []
+    lessons, seeds = [], []
     for seed in range(first_seed, first_seed + count):
         with quietly():
             game.reset(seed=seed)
         try:
-            seen, done, success = play_expert(game, considerate=considerate)
+            lesson = play_expert(game, considerate=considerate)
         except Hang:
             continue
-        if success:
-            views += seen
-            actions += done
-            lengths.append(len(done))
-            missions.append(game.mission)
+        if lesson.success:
+            lessons.append(lesson)
             seeds.append(seed)
-    with replacing(_shard_path(level, first_seed, count, considerate, cache)) as path, path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            symbols=np.array(views, np.uint8).reshape(-1, VIEW_TILES, VIEW_TILES, 3),  # also where there are none
-            actions=np.array(actions, np.uint8),
-            lengths=np.array(lengths, np.int64),
-            missions=np.array(missions, str),
-            seeds=np.array(seeds, np.int64),
-        )
+    write_lessons(_shard_path(level, first_seed, count, considerate, cache), lessons, seeds)
     return count
 
 
-def _read_shard(path: Path) -> Demonstrations:
+def write_lessons(path: Path, lessons: Sequence[Lesson], seeds: Sequence[int]) -> None:
+    """Write recorded episodes, aside first."""
+    shape = (-1, VIEW_TILES, VIEW_TILES)  # also where there are none
+    with replacing(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            symbols=np.array([view for lesson in lessons for view in lesson.views], np.uint8).reshape(*shape, 3),
+            actions=np.array([action for lesson in lessons for action in lesson.advice], np.uint8),
+            cells=np.array([cells for lesson in lessons for cells in lesson.cells], np.uint8).reshape(shape),
+            lengths=np.array([len(lesson.advice) for lesson in lessons], np.int64),
+            missions=np.array([lesson.mission for lesson in lessons], str),
+            seeds=np.array(seeds, np.int64),
+        )
+
+
+def read_lessons(path: Path) -> Demonstrations:
+    """Read what `write_lessons` wrote."""
     with np.load(path, allow_pickle=False) as shard:
         starts = np.concatenate([[0], np.cumsum(shard["lengths"])])
         missions = tuple(str(mission) for mission in shard["missions"])
-        return Demonstrations(shard["symbols"], shard["actions"], starts, missions, shard["seeds"])
+        return Demonstrations(shard["symbols"], shard["actions"], shard["cells"], starts, missions, shard["seeds"])

@@ -73,11 +73,16 @@ def _description(trained: Checkpoint, recipe: Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "description": recipe.description,
-        "metrics": {"held_out": record["held_out"], "calibration": record.get("calibration")},
+        "metrics": {
+            "held_out": record["held_out"],
+            "understood": record.get("understood"),
+            "calibration": record.get("calibration"),
+        },
         "provenance": {
             "recipe": trained.recipe,
             "steps": trained.step,
             "hours": record["seconds"] / 3600,
+            "begun_with": record.get("begun_with", {}),
             "machine": record["machine"],
             "versions": record["versions"],
         },

@@ -14,7 +14,7 @@ import numpy as np
 from sensorimotor.errors import MissingExtraError, UsageError
 from sensorimotor.files import require_writable, write_atomically
 from sensorimotor.pipelines.film_drawing import SIZE, Scene, draw
-from sensorimotor.pipelines.speech import SAMPLE_RATE
+from sensorimotor.pipelines.sound import SAMPLE_RATE
 
 __all__ = ["Film", "Scene", "draw", "write_gif"]
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sensorimotor.errors import MissingExtraError, ObservationError, UsageError
-from sensorimotor.pipelines.speech import SAMPLE_RATE
+from sensorimotor.pipelines.sound import SAMPLE_RATE
 
 Colour = tuple[int, int, int]
 Outcome = Literal["listening", "acting", "solved", "missed"]

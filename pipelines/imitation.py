@@ -5,27 +5,41 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sensorimotor.models.network import Network
 from sensorimotor.perception.modality import Audio, Image, Text
-from sensorimotor.perception.tokenizer import BEGIN, PAD
 from sensorimotor.pipelines.batches import Batch, Spoken
+from sensorimotor.pipelines.tutor import Tutor
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a network makes of utterances: tokens `(n, time, audio_dim)`, their mask and their summaries `(n, dim)`."""
+
+    tokens: Tensor
+    mask: Tensor
+    summary: Tensor
 
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What a network makes of a batch: logits `(steps, choices)`, summaries `(episodes, dim)` of words and speech."""
+    """What a network makes of a batch's episodes: logits `(steps, choices)`, scene tokens `(steps, n, dim)`."""
 
     logits: Tensor
-    words: Tensor
-    spoken: Tensor | None
+    scene: Tensor
 
 
-def unroll(network: Network, batch: Batch) -> Unrolled:
-    """Run a network over whole episodes: the camera at every step, words and speech once an episode."""
+def unroll(network: Network, batch: Batch, heard: Heard | None) -> Unrolled:
+    """Run a network over whole episodes: the camera at every step, words and speech once an episode.
+
+    Args:
+        network: The network.
+        batch: With at least one episode.
+        heard: What it made of the batch's utterances; the first ones belong to the episodes.
+    """
     fusion = network.core.fusion
-    camera, instruction = _input_of(network, Image), _input_of(network, Text)
+    camera, instruction = input_of(network, Image), input_of(network, Text)
     zero_age = torch.zeros(len(batch.words), device=batch.words.device)
 
     tokens, mask = network.encoders[camera](batch.frames)
@@ -33,39 +47,53 @@ def unroll(network: Network, batch: Batch) -> Unrolled:
     tokens, mask = network.encoders[instruction](batch.words)
     _, _, words = fusion.senses[instruction](tokens, mask, batch.words_present, zero_age)
     summaries = {camera: seen, instruction: words[batch.episode]}
-    spoken = None
     if any(isinstance(modality, Audio) for modality in network.signature.inputs.values()):
-        mic = _input_of(network, Audio)
+        mic = input_of(network, Audio)
         spoken = _absent_summary(network, mic).expand(len(batch.words), -1)
-        if batch.spoken is not None:
-            spoken = spoken.masked_scatter(batch.spoken_present[:, None], _summary(network, mic, _sound(batch.spoken)))
+        if heard is not None and batch.spoken_present.any():
+            own = heard.summary[: int(batch.spoken_present.sum())].to(spoken.dtype)
+            spoken = spoken.masked_scatter(batch.spoken_present[:, None], own)
         summaries[mic] = spoken[batch.episode]
 
-    found = fusion.look([summaries[name] for name in network.signature.inputs], [(scene, scene_mask)])
+    found, (lit,) = fusion.look([summaries[name] for name in network.signature.inputs], [(scene, scene_mask)])
     episodes, longest = len(batch.words), int(batch.time.max()) + 1
-    padded = found.new_zeros(episodes, longest, fusion.dim)
-    padded[batch.episode, batch.time] = found
-    memory, outputs = network.initial_memory(episodes), []
-    for t in range(longest):
-        embedding, memory = fusion.remember(padded[:, t], memory)
-        outputs.append(embedding)
-    embeddings = torch.stack(outputs, 1)[batch.episode, batch.time]
-    return Unrolled(network.core.head(embeddings), words, spoken)
+    with torch.autocast(found.device.type, enabled=False):  # a memory adds up what rounding does to it
+        padded = found.new_zeros(episodes, longest, fusion.dim, dtype=torch.float32)
+        padded[batch.episode, batch.time] = found.float()
+        memory, outputs = network.initial_memory(episodes), []
+        for t in range(longest):
+            embedding, memory = fusion.remember(padded[:, t], memory)
+            outputs.append(embedding)
+        embeddings = torch.stack(outputs, 1)[batch.episode, batch.time]
+        return Unrolled(network.core.head(embeddings), lit)
 
 
-def _input_of(network: Network, kind: type) -> str:
+def hear(network: Network, utterances: Spoken) -> Heard:
+    """Tokens and summaries of utterances, as a policy would latch them."""
+    name = input_of(network, Audio)
+    encoder: Any = network.encoders[name]
+    with torch.autocast(utterances.sound.device.type, enabled=False):
+        features, frames = encoder.bands(utterances.sound, utterances.length)
+    tokens, mask = encoder.listen(features, frames)
+    return Heard(tokens, mask, _summary(network, name, tokens, mask))
+
+
+def read(network: Network, words: Tensor) -> Tensor:
+    """Summaries `(rows, dim)` of instructions, int64 `(rows, max_tokens)`."""
+    name = input_of(network, Text)
+    return _summary(network, name, *network.encoders[name](words))
+
+
+def input_of(network: Network, kind: type) -> str:
+    """The name of the network's input of a modality."""
     return next(name for name, modality in network.signature.inputs.items() if isinstance(modality, kind))
 
 
-def _sound(utterances: Spoken) -> tuple[Tensor, Tensor]:
-    return utterances.sound, utterances.length
-
-
-def _summary(network: Network, name: str, values: tuple[Tensor, ...]) -> Tensor:
+def _summary(network: Network, name: str, tokens: Tensor, mask: Tensor) -> Tensor:
     """The summary of a latched input that is there, `(rows, dim)`."""
-    tokens, mask = network.encoders[name](*values)
     rows = torch.ones_like(mask[:, 0])
-    return network.core.fusion.senses[name](tokens, mask, rows, tokens.new_zeros(len(tokens)))[2]
+    age_s = torch.zeros(len(mask), device=mask.device)
+    return network.core.fusion.senses[name](tokens, mask, rows, age_s)[2]
 
 
 def _absent_summary(network: Network, name: str) -> Tensor:
@@ -81,31 +109,21 @@ def imitation_loss(logits: Tensor, actions: Tensor) -> Tensor:
     return F.cross_entropy(logits, actions)
 
 
-def alignment_loss(network: Network, lexicon: nn.Module, batch: Batch, unrolled: Unrolled) -> Tensor:
-    """How far speech is from meaning what its text means.
+def alignment_loss(network: Network, tutor: Tutor, utterances: Spoken, heard: Heard) -> Tensor:
+    """How far speech is from meaning what its text means (nats, and squared distance of summaries).
 
-    One linear layer, the lexicon, must read the words off the summary of a written *and* of a spoken instruction; and
-    the summary of speech must come to lie where that of its text lies.
+    The words must be spelt along the sound, and read off the summary of speech *and* of text; and the summary of
+    speech must come to lie where that of its text lies.
     """
-    loss = _misread(lexicon, unrolled.words[batch.words_present], batch.words[batch.words_present])
-    if unrolled.spoken is not None:
-        loss = loss + _misread(lexicon, unrolled.spoken[batch.spoken_present], batch.words[batch.spoken_present])
-        both = batch.spoken_present & batch.words_present
-        if both.any():
-            loss = loss + F.mse_loss(unrolled.spoken[both], unrolled.words[both].detach())
-    if batch.aligned is not None:
-        mic, instruction = _input_of(network, Audio), _input_of(network, Text)
-        spoken = _summary(network, mic, _sound(batch.aligned))
-        words = _summary(network, instruction, (batch.aligned.words,))
-        loss = loss + _misread(lexicon, spoken, batch.aligned.words) + F.mse_loss(spoken, words.detach())
-    return loss
+    written = read(network, utterances.words)
+    spelling = tutor.misspelt(heard.tokens, heard.mask, utterances.words)
+    reading = tutor.misread(heard.summary, utterances.words) + tutor.misread(written, utterances.words)
+    return (
+        spelling + reading + F.mse_loss(heard.summary.float(), written.float().detach(), reduction="sum") / len(written)
+    )
 
 
-def _misread(lexicon: nn.Module, summary: Tensor, words: Tensor) -> Tensor:
-    """Mean over rows of the cross-entropy of each word being in the instruction or not, summed over the vocabulary."""
-    if not len(summary):
-        return summary.new_zeros(())
-    logits = lexicon(summary)
-    said = torch.zeros_like(logits).scatter_(1, words, 1.0)
-    said[:, [PAD, BEGIN]] = 0.0
-    return F.binary_cross_entropy_with_logits(logits, said, reduction="none").sum(1).mean()
+def pointing_loss(tutor: Tutor, batch: Batch, unrolled: Unrolled) -> Tensor:
+    """How far the network is from seeing which cells the instruction is about, where it sees and is told (nats)."""
+    told = (batch.words_present | batch.spoken_present)[batch.episode] & batch.frame_present
+    return tutor.mispointed(unrolled.scene[told], batch.cells[told])

@@ -30,8 +30,14 @@ class Data(_Table):
     first_seed: int = Field(default=0, ge=0)
     held_out_episodes: int = Field(default=512, gt=0)
     held_out_seed: int = Field(default=900_000_000, ge=0)
+    novel: tuple[str, ...] = ()
+    """Objects ("red ball") that no mission is about while learning: kept to ask whether it knows them all the same."""
     max_tokens: int = Field(default=16, gt=0, le=512)
     """Tokens of a written mission, one of them its beginning."""
+
+    def is_novel(self, mission: str) -> bool:
+        """Whether a mission is about an object that is kept from learning."""
+        return any(thing in mission for thing in self.novel)
 
     @model_validator(mode="after")
     def _seeds_stay_apart(self) -> Self:
@@ -48,11 +54,13 @@ class Speech(_Table):
 
     speakers: tuple[str, ...] = Field(min_length=1)
     held_out_speakers: tuple[str, ...] = Field(min_length=1)
-    takes: int = Field(default=4, gt=0, le=100)
-    """Times that every speaker says every text, each at another rate and pitch."""
+    shares: dict[str, float] = Field(default={})
+    """Kind of speaker (`espeak`, `flite`, …) → its part of the utterances; without, every speaker speaks as often."""
+    utterances: int = Field(default=4000, gt=0)
+    held_out_utterances: int = Field(default=1000, gt=0)
     rates: tuple[int, int] = (120, 230)
     pitches: tuple[int, int] = (20, 80)
-    utterance_s: float = Field(default=4.0, gt=0, le=60)
+    utterance_s: float = Field(default=5.0, gt=0, le=60)
     """The longest spoken mission (s)."""
 
     @model_validator(mode="after")
@@ -64,6 +72,8 @@ class Speech(_Table):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be [low, high], not [{low}, {high}]")
+        if any(share <= 0 for share in self.shares.values()):
+            raise ValueError("shares must be positive")
         return self
 
 
@@ -78,7 +88,8 @@ class Training(_Table):
     """`[training]`: how to imitate."""
 
     steps: int = Field(gt=0)
-    batch_episodes: int = Field(default=64, gt=1)
+    batch_episodes: int = Field(default=64, ge=0)
+    """Episodes a step; 0: it only listens and reads."""
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup_steps: int = Field(default=200, ge=0)
@@ -87,14 +98,32 @@ class Training(_Table):
     """Part of the steps at which a streaming input is missing."""
     stale_frames: float = Field(default=0.05, ge=0, lt=1)
     """Part of the steps at which a streaming input is one step old."""
-    unknown_words: float = Field(default=0.02, ge=0, lt=1)
-    """Part of the words that are made unknown, so that the policy learns what an unknown word is."""
-    alignment: float = Field(default=1.0, ge=0)
+    unknown_words: float = Field(default=0.1, ge=0, lt=1)
+    """Part of the instructions with unknown words in them, so that the policy learns what an unknown word is."""
+    pointing: float = Field(default=0.1, ge=0)
+    """Weight of the loss that makes it see which cells the instruction is about."""
+    alignment: float = Field(default=0.1, ge=0)
     """Weight of the loss that makes speech mean what its text means."""
     alignment_utterances: int = Field(default=64, ge=0)
     """Further utterances a step that are only aligned, not acted upon."""
+    practice: float = Field(default=0.5, ge=0, le=1)
+    """Part of the episodes that are the network's own, as soon as there are any; see `[practice]`."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products while training; weights, memory and losses stay in float32."""
     evaluate_every: int = Field(default=500, gt=0)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
+
+
+class Practice(_Table):
+    """`[practice]`: the network acts, the expert says what it would have done (DAgger: Ross et al., AISTATS 2011)."""
+
+    every: int = Field(gt=0)
+    """Steps from one round to the next; there is none at the last step."""
+    episodes: int = Field(gt=0)
+    """A round, divided among the levels as the demonstrations are."""
+    first_seed: int = Field(default=500_000_000, ge=0)
+    longest: int = Field(default=40, gt=0)
+    """An episode is broken off after so many steps."""
 
 
 class Recipe(_Table):
@@ -107,6 +136,26 @@ class Recipe(_Table):
     speech: Speech | None = None
     network: NetworkSpec = NetworkSpec()
     training: Training
+    practice: Practice | None = None
+    start: dict[str, str] = {}
+    """What to begin with: `network`, or the name of an input (its encoder and sense) → a run beside this one."""
+
+    @model_validator(mode="after")
+    def _practice_stays_apart(self) -> Self:
+        if self.practice:
+            first, most = self.practice.first_seed, max(level.episodes for level in self.data.levels)
+            rounds = -(-self.training.steps // self.practice.every)  # the first of seeds behind one round's
+            if not self.data.first_seed + most <= first <= self.data.held_out_seed - rounds * self.practice.episodes:
+                raise ValueError("practice.first_seed must lie behind the training seeds and well before held_out_seed")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_learn(self) -> Self:
+        training = self.training
+        listens = self.speech and training.alignment > 0 and training.alignment_utterances
+        if not training.batch_episodes and not listens:
+            raise ValueError("training.batch_episodes = 0 needs [speech], alignment > 0 and alignment_utterances > 0")
+        return self
 
     @model_validator(mode="after")
     def _senses_exist(self) -> Self:

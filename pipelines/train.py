@@ -18,18 +18,18 @@ from sensorimotor.errors import CheckpointError, RecipeError, UsageError
 from sensorimotor.files import require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.models.network import Network
-from sensorimotor.perception.tokenizer import Tokenizer
+from sensorimotor.perception.modality import Audio
 from sensorimotor.pipelines import babyai
-from sensorimotor.pipelines.batches import Batches
+from sensorimotor.pipelines.batches import Batch, Batches
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
-from sensorimotor.pipelines.expert import Demonstrations, demonstrations
+from sensorimotor.pipelines.expert import read_lessons
 from sensorimotor.pipelines.hardware import describe_machine, versions
-from sensorimotor.pipelines.imitation import alignment_loss, imitation_loss, unroll
-from sensorimotor.pipelines.recipe import Data, Recipe, parse_recipe
-from sensorimotor.pipelines.speech_bank import SpeechBank, speech_bank
-
-Report = Callable[[str, dict[str, Any]], None]
-"""Told what is going on: a kind of event ("data", "made", "step", "held out", "checkpoint") and its numbers."""
+from sensorimotor.pipelines.imitation import alignment_loss, hear, imitation_loss, pointing_loss, unroll
+from sensorimotor.pipelines.judging import AT_ONCE, held_out_logits, understood
+from sensorimotor.pipelines.material import Material, Report, gather
+from sensorimotor.pipelines.practice import practise
+from sensorimotor.pipelines.recipe import Recipe, parse_recipe
+from sensorimotor.pipelines.tutor import Tutor
 
 
 @dataclass(frozen=True)
@@ -57,64 +57,6 @@ class Trained:
         return {**asdict(self), "checkpoint": str(self.checkpoint), "finished": self.step == self.steps}
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a recipe's run learns from and is judged on."""
-
-    demonstrations: Demonstrations
-    held_out: Demonstrations
-    bank: SpeechBank | None
-    held_out_bank: SpeechBank | None
-    tokenizer: Tokenizer
-
-
-def gather(recipe: Recipe, cache: Path, workers: int, report: Report) -> Material:
-    """Make, or read from the cache, all that the recipe asks for."""
-    data = recipe.data
-    shown = _demonstrations(data, cache, workers, report, held_out=False)
-    held_out = _demonstrations(data, cache, workers, report, held_out=True)
-    texts = sorted({*shown.missions, *held_out.missions})
-    banks: list[SpeechBank | None] = [None, None]
-    if recipe.speech:
-        speech = recipe.speech
-        for i, (speakers, takes) in enumerate([(speech.speakers, speech.takes), (speech.held_out_speakers, 1)]):
-            report("data", {"what": f"{len(texts)} texts by {len(speakers)} speakers", "total": None})
-            banks[i] = speech_bank(
-                texts,
-                speakers,
-                takes=takes,
-                rates=speech.rates,
-                pitches=speech.pitches,
-                limit_s=speech.utterance_s,
-                seed=recipe.seed,
-                cache=cache / "speech",
-            )
-    tokenizer = Tokenizer.train(shown.missions, data.max_tokens)
-    if long := next((text for text in texts if tokenizer.length(text) > data.max_tokens), None):
-        raise RecipeError(f"data.max_tokens = {data.max_tokens} cuts missions short: {long!r}")
-    return Material(shown, held_out, banks[0], banks[1], tokenizer)
-
-
-def _demonstrations(data: Data, cache: Path, workers: int, report: Report, held_out: bool) -> Demonstrations:
-    parts = []
-    for level in data.levels:
-        episodes = min(data.held_out_episodes, level.episodes) if held_out else level.episodes
-        what = f"{episodes} {'held-out ' if held_out else ''}demonstrations of {level.id}"
-        report("data", {"what": what, "total": episodes})
-        parts.append(
-            demonstrations(
-                level.id,
-                episodes,
-                data.held_out_seed if held_out else data.first_seed,
-                cache / "demonstrations",
-                considerate=data.expert == "considerate",
-                workers=workers,
-                progress=lambda made: report("made", {"count": made}),
-            )
-        )
-    return Demonstrations.join(parts)
-
-
 def train(
     recipe: Recipe,
     out: Path,
@@ -125,6 +67,7 @@ def train(
     device: str = "cpu",
     report: Report = lambda _kind, _numbers: None,
     stop_after: int | None = None,
+    material: Material | None = None,
 ) -> Trained:
     """Train as the recipe says.
 
@@ -137,6 +80,7 @@ def train(
         device: Where to train: `cpu`, `cuda`, `cuda:1`, …
         report: Told what is going on.
         stop_after: Stop after so many steps, as if interrupted there.
+        material: What to learn from, in place of what the recipe would gather.
 
     Returns:
         Where the run stands: finished, or stopped by Ctrl-C, which leaves a checkpoint too.
@@ -154,7 +98,7 @@ def train(
     started = load_checkpoint(path) if resume else None
     if started and parse_recipe(started.recipe, f"the recipe in {path}") != recipe:
         raise CheckpointError(f"{path} belongs to another recipe; a run continues only with the recipe it began with")
-    material = gather(recipe, cache, workers, report)
+    material = material or gather(recipe, cache, workers, report)
     with _interruptible() as interrupted:
         run = _Run(recipe, material, out, started, where, report)
         run.learn(lambda step: interrupted() or (stop_after is not None and step >= stop_after))
@@ -210,26 +154,104 @@ class _Run:
     ):
         self.recipe, self.material, self.out, self.device, self.report = recipe, material, out, device, report
         plan = recipe.training
-        self.batches = Batches(material.demonstrations, material.bank, material.tokenizer, plan, recipe.seed)
         held_out_bank = material.held_out_bank
         self.held_out = Batches(material.held_out, held_out_bank, material.tokenizer, plan, recipe.seed)
         torch.manual_seed(recipe.seed)
         utterance_s = recipe.speech.utterance_s if recipe.speech else None
         signature = babyai.signature(utterance_s, recipe.data.max_tokens)
         self.network = started.network if started else Network(signature, recipe.network, material.tokenizer)
-        lexicon = started.lexicon if started else None
-        self.lexicon = lexicon or nn.Linear(recipe.network.dim, material.tokenizer.size)
-        self.network.to(device)
-        self.lexicon.to(device)
+        self.tutor = Tutor(recipe.network, material.tokenizer)
         self.step = started.step if started else 0
         self.record: dict[str, Any] = dict(started.record) if started else {"seconds": 0.0, "held_out": {}}
-        self.parameters = [*self.network.parameters(), *self.lexicon.parameters()]
+        if started:
+            try:
+                self.tutor.load_state_dict(started.tutor)
+            except RuntimeError as error:
+                raise CheckpointError(f"the checkpoint in {out} does not fit together: {error}") from error
+        else:
+            for left in self._practised(0).parent.glob("*.npz"):  # by a run that came to no checkpoint
+                left.unlink()
+            for part, name in recipe.start.items():
+                self._begin_with(part, name)
+        self.network.to(device)
+        self.tutor.to(device)
+        self.parameters = [*self.network.parameters(), *self.tutor.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
         if started:
             state = self.optimizer.state_dict()
             state["state"] = started.optimizer
             self.optimizer.load_state_dict(state)
+        self.batches = self._batches()
         self.log = self._log_lines_until(self.step)
+
+    def _begin_with(self, part: str, name: str) -> None:
+        """Take over what another run has learnt: all of it (`network`), or one input's encoder and sense."""
+        before = load_checkpoint(self.out.parent / name)
+        mine = ("",) if part == "network" else (f"encoders.{part}.", f"core.fusion.senses.{part}.")
+        weights = {key: value for key, value in before.network.state_dict().items() if key.startswith(mine)}
+        known = before.network.tokenizer
+        same_words = known is not None and known.to_json() == self.material.tokenizer.to_json()
+        if not same_words or not weights or not weights.keys() <= self.network.state_dict().keys():
+            raise RecipeError(f"start.{part} = {name!r}: that run has no such part, or learnt other words")
+        theirs = before.network.signature.inputs
+        hears = any(isinstance(modality, Audio) for key, modality in theirs.items() if part in ("network", key))
+        lessons = (*(("reader.", "pointer.") if part == "network" else ()), *(("speller.",) if hears else ()))
+        try:
+            self.network.load_state_dict(weights, strict=False)
+            self.tutor.load_state_dict(
+                {key: value for key, value in before.tutor.items() if key.startswith(lessons)}, strict=False
+            )
+        except RuntimeError as error:
+            raise RecipeError(f"start.{part} = {name!r}: that run's network has other sizes: {error}") from error
+        self.network.core.set_temperature(1.0)  # what it learns now is calibrated at its own end
+        self.record["seconds"] += before.record["seconds"]
+        self.record.setdefault("begun_with", {})[name] = {"steps": before.step, "seconds": before.record["seconds"]}
+
+    def _batches(self) -> Batches:
+        """Batches of all demonstrations, and of all that was practised by now."""
+        practised = [read_lessons(path) for step in self._rounds() if (path := self._practised(step)).exists()]
+        material = self.material
+        return Batches(
+            material.demonstrations,
+            material.bank,
+            material.tokenizer,
+            self.recipe.training,
+            self.recipe.seed,
+            practised,
+        )
+
+    def _rounds(self) -> range:
+        """The steps at which there was practice by now."""
+        every = self.recipe.practice.every if self.recipe.practice else self.recipe.training.steps
+        return range(every, min(self.step + 1, self.recipe.training.steps), every)
+
+    def _practised(self, step: int) -> Path:
+        return self.out / "practice" / f"{step}.npz"
+
+    def _practise(self) -> None:
+        """A round of practice, if there is one at this step and it has not been held yet."""
+        plan, data = self.recipe.practice, self.recipe.data
+        path = self._practised(self.step)
+        if plan is None or self.step not in self._rounds():
+            return
+        if path.exists():  # a run that was killed goes back behind a round that it has held already
+            self.batches = self._batches()
+            return
+        self.report("data", {"what": f"practice at step {self.step}", "total": None})
+        began, all_shown = time.monotonic(), sum(level.episodes for level in data.levels)
+        shares = [(level.id, -(-plan.episodes * level.episodes // all_shown)) for level in data.levels]
+        first_seed = plan.first_seed + self.step // plan.every * plan.episodes
+        practise(
+            self.network,
+            shares,
+            first_seed,
+            path,
+            considerate=data.expert == "considerate",
+            longest=plan.longest,
+            leave_out=data.is_novel,
+        )
+        self.batches = self._batches()
+        self.record["seconds"] += time.monotonic() - began
 
     def _log_lines_until(self, step: int) -> list[str]:
         path = self.out / "log.jsonl"
@@ -244,6 +266,7 @@ class _Run:
         last_saved = time.monotonic()
         with SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step) as board:
             while self.step < plan.steps and not should_stop(self.step):
+                self._practise()
                 numbers = self._train_step()
                 for name, value in numbers.items():
                     board.add_scalar(f"train/{name}", value, self.step)
@@ -253,7 +276,7 @@ class _Run:
                 if time.monotonic() - last_saved > plan.checkpoint_minutes * 60:
                     self._save()
                     last_saved = time.monotonic()
-        if self.step == plan.steps and "calibration" not in self.record:
+        if self.step == plan.steps and plan.batch_episodes and "calibration" not in self.record:
             self._calibrate()
         self._save()
 
@@ -264,58 +287,68 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = self.batches.training_batch(self.step).to(self.device)
-        unrolled = unroll(self.network, batch)
-        imitation = imitation_loss(unrolled.logits, batch.actions)
-        alignment = torch.zeros(())
-        loss = imitation
-        if plan.alignment > 0:
-            alignment = alignment_loss(self.network, self.lexicon, batch, unrolled)
-            loss = imitation + plan.alignment * alignment
+        with self._precision():
+            losses, accuracy = self._losses(batch)
+        weights = {"imitation": 1.0, "pointing": plan.pointing, "alignment": plan.alignment}
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.step += 1
         seconds = time.monotonic() - began
         self.record["seconds"] += seconds
-        right = (unrolled.logits.argmax(1) == batch.actions).float().mean()
         return {
-            "loss": float(imitation.detach()),
-            "accuracy": float(right),
-            "alignment": float(alignment.detach()),
+            **{name: float(loss.detach()) for name, loss in losses.items()},
+            **({"accuracy": accuracy} if "imitation" in losses else {}),
             "learning_rate": rate,
             "samples_per_s": len(batch.actions) / seconds,
         }
 
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, self.recipe.training.precision == "bfloat16")
+
+    def _losses(self, batch: Batch) -> tuple[dict[str, torch.Tensor], float]:
+        """All losses that the recipe asks for, and how often the expert would have acted the same."""
+        plan, losses, accuracy = self.recipe.training, {}, math.nan
+        heard = hear(self.network, batch.spoken) if batch.spoken else None
+        if len(batch.actions):
+            unrolled = unroll(self.network, batch, heard)
+            losses["imitation"] = imitation_loss(unrolled.logits, batch.actions)
+            accuracy = float((unrolled.logits.argmax(1) == batch.actions).float().mean())
+            if plan.pointing > 0:
+                losses["pointing"] = pointing_loss(self.tutor, batch, unrolled)
+        if plan.alignment > 0 and heard is not None and batch.spoken is not None:
+            losses["alignment"] = alignment_loss(self.network, self.tutor, batch.spoken, heard)
+        return losses, accuracy
+
     def _held_out_logits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Senses → (logits, expert's actions) on the held-out episodes."""
-        subsets = [("camera", "instruction"), ("camera",)]
-        if self.material.bank:
-            subsets[1:1] = [("camera", "mic")]
-        self.network.eval()
-        results = {}
-        with torch.inference_mode():
-            for inputs in subsets:
-                logits, actions = [], []
-                for start in range(0, len(self.material.held_out), 128):
-                    episodes = np.arange(start, min(start + 128, len(self.material.held_out)))
-                    batch = self.held_out.held_out_batch(episodes, inputs).to(self.device)
-                    logits.append(unroll(self.network, batch).logits.cpu().numpy())
-                    actions.append(batch.actions.cpu().numpy())
-                results[" + ".join(inputs)] = (np.concatenate(logits), np.concatenate(actions))
-        return results
+        """Senses → logits and the expert's actions on the held-out episodes."""
+        subsets = [("camera", "instruction"), *([("camera", "mic")] if self.material.bank else []), ("camera",)]
+        with self._precision():
+            return {
+                " + ".join(inputs): held_out_logits(self.network, self.held_out, inputs, self.device)
+                for inputs in subsets
+            }
 
     def _judge(self, numbers: dict[str, float], board: Any) -> None:
-        judged = {}
-        for senses, (logits, actions) in self._held_out_logits().items():
-            loss = float(imitation_loss(torch.from_numpy(logits), torch.from_numpy(actions)))
-            judged[senses] = {"loss": round(loss, 4), "accuracy": round(float(np.mean(logits.argmax(1) == actions)), 4)}
-            for name, value in judged[senses].items():
-                board.add_scalar(f"held out, {senses}/{name}", value, self.step)
-        self.record["held_out"] = judged
-        rounded = {name: float(f"{value:.4g}") for name, value in numbers.items()}
-        line = {"step": self.step, "seconds": round(self.record["seconds"], 1), **rounded, "held_out": judged}
-        self.log.append(json.dumps(line))
+        judged: dict[str, Any] = {"held_out": {}}
+        if self.recipe.training.batch_episodes:
+            for senses, (logits, actions) in self._held_out_logits().items():
+                loss = float(imitation_loss(torch.from_numpy(logits), torch.from_numpy(actions)))
+                right = float(np.mean(logits.argmax(1) == actions))
+                judged["held_out"][senses] = {"loss": round(loss, 4), "accuracy": round(right, 4)}
+                board.add_scalar(f"held-out loss/{senses}", loss, self.step)
+                board.add_scalar(f"held-out accuracy/{senses}", right, self.step)
+        if self.material.held_out_bank and self.recipe.training.alignment > 0:
+            utterances = (self.held_out.utterances(AT_ONCE, part) for part in range(4))
+            with self._precision():
+                judged["understood"] = round(understood(self.network, self.tutor, utterances, self.device), 4)
+            board.add_scalar("held-out utterances understood", judged["understood"], self.step)
+        self.record |= judged
+        rounded = {name: float(f"{value:.4g}") for name, value in numbers.items() if math.isfinite(value)}
+        self.log.append(
+            json.dumps({"step": self.step, "seconds": round(self.record["seconds"], 1), **rounded, **judged})
+        )
         self.report("held out", {"step": self.step, **judged})
 
     def _calibrate(self) -> None:
@@ -337,7 +370,7 @@ class _Run:
             self.network,
             self.step,
             self.recipe.model_dump(mode="json"),
-            self.lexicon,
+            self.tutor.state_dict(),
             self.optimizer.state_dict()["state"],
             self.record,
         )

@@ -37,7 +37,8 @@ held_out_episodes = 8
 [speech]
 speakers = ["espeak:en-us", "espeak:en+m3"]
 held_out_speakers = ["espeak:en-us+f3"]
-takes = 1
+utterances = 120
+held_out_utterances = 40
 
 [network]
 image_dim = 8

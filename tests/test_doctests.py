@@ -27,7 +27,13 @@ FREE_OF_TORCH = [
     "perception.tokenizer",
     "perception.utterance",
     "pipelines.calibration",
+    "pipelines.espeak",
+    "pipelines.grounding",
+    "pipelines.programs",
+    "pipelines.recordings",
+    "pipelines.sound",
     "pipelines.speech",
+    "pipelines.speech_bank",
 ]
 
 

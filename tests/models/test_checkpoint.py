@@ -39,10 +39,12 @@ def rewrite(path, change):
 def test_everything_that_a_run_needs_comes_back_as_it_was(checkpoint, tmp_path):
     save_checkpoint(tmp_path / "again.safetensors", checkpoint)
     again = load_checkpoint(tmp_path / "again.safetensors")
-    for ours, theirs in ((checkpoint.network, again.network), (checkpoint.lexicon, again.lexicon)):
-        expected = ours.state_dict()
-        assert list(theirs.state_dict()) == list(expected)
-        assert all(torch.equal(value, expected[name]) for name, value in theirs.state_dict().items())
+    for expected, found in (
+        (checkpoint.network.state_dict(), again.network.state_dict()),
+        (checkpoint.tutor, again.tutor),
+    ):
+        assert set(found) == set(expected) != set()
+        assert all(torch.equal(value, expected[name]) for name, value in found.items())
     assert again.optimizer.keys() == checkpoint.optimizer.keys() != set()
     for index, state in checkpoint.optimizer.items():
         assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
@@ -55,7 +57,7 @@ def test_everything_that_a_run_needs_comes_back_as_it_was(checkpoint, tmp_path):
 def test_a_network_alone_can_be_kept(checkpoint, tmp_path):
     save_checkpoint(tmp_path / "bare.safetensors", Checkpoint(checkpoint.network, 0, {}))
     bare = load_checkpoint(tmp_path / "bare.safetensors")
-    assert (bare.lexicon, bare.optimizer, bare.record) == (None, {}, {})
+    assert (bare.tutor, bare.optimizer, bare.record) == ({}, {}, {})
 
 
 def test_a_run_is_found_by_its_directory_or_its_file(trained, checkpoint):
@@ -86,8 +88,15 @@ def test_no_checkpoint_is_no_checkpoint(tmp_path, where):
 
 
 def test_a_newer_format_is_refused(written):
-    rewrite(written, lambda info, _: info.update(format=2))
-    with pytest.raises(CheckpointError, match=r"newer version \(format 2, this reads 1\)"):
+    rewrite(written, lambda info, _: info.update(format=3))
+    with pytest.raises(CheckpointError, match=r"newer version \(format 3, this reads 2\)"):
+        load_checkpoint(written)
+
+
+@pytest.mark.parametrize("older", [1, 0])
+def test_an_older_format_is_refused_with_what_to_do(written, older):
+    rewrite(written, lambda info, _: info.update(format=older))
+    with pytest.raises(CheckpointError, match=rf"older version \(format {older}, this reads 2\): train again"):
         load_checkpoint(written)
 
 
@@ -113,7 +122,6 @@ def test_a_description_that_is_none_is_refused(tmp_path, metadata):
         lambda info, tensors: tensors.pop("network.core.head.temperature"),
         lambda info, tensors: tensors.update({"network.more": torch.zeros(1)}),
         lambda info, tensors: tensors.update({"network.core.head.layers.3.bias": torch.zeros(3)}),
-        lambda info, tensors: tensors.pop("lexicon.bias"),
         lambda info, tensors: tensors.update({"optimizer.first.step": torch.zeros(())}),
         lambda info, tensors: info.pop("step"),
         lambda info, tensors: info["spec"].update(dim=32),

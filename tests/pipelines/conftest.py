@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="session")
 def material(trained, tiny_recipe, tiny_cache, one_thread):
     """What the tiny recipe learns from, read from the cache that its training filled."""
-    from sensorimotor.pipelines.train import gather
+    from sensorimotor.pipelines.material import gather
 
     return gather(tiny_recipe, tiny_cache, 1, lambda *_: None)
 

@@ -22,7 +22,8 @@ from sensorimotor.pipelines.babyai import (
     signature,
 )
 from sensorimotor.pipelines.expert import Expert
-from sensorimotor.pipelines.speech import SAMPLE_RATE, speaker
+from sensorimotor.pipelines.sound import SAMPLE_RATE
+from sensorimotor.pipelines.speech import speaker
 
 LEVELS = ("BabyAI-GoToLocal-v0", "BabyAI-PutNextLocal-v0", "BabyAI-PickupLoc-v0", "BabyAI-UnlockLocal-v0")
 VOICES = ("espeak:en-us", "espeak:en-gb-scotland", "espeak:en-us+f3", "espeak:en+belinda", "espeak:en-us+klatt4")
@@ -203,9 +204,10 @@ def test_the_swapped_mission_is_the_one_that_is_scored():
     swapped = BabyAIWorld(LOCAL, swap_mission=True)
     for seed in range(5):
         swapped.reset(seed=seed)
-        expert, outcome = Expert(swapped.game), {"success": False}
+        expert, last, outcome = Expert(swapped.game), None, {"success": False}
         while not outcome["success"]:
-            _, _, _, truncated, outcome = swapped.step(expert.act())
+            last = expert.advise(last)
+            _, _, _, truncated, outcome = swapped.step(last)
             assert not truncated
         faced = swapped.game.grid.get(*swapped.game.front_pos)
         assert swapped.mission.endswith(f"{faced.color} {faced.type}")
@@ -272,7 +274,7 @@ def test_who_has_turned_to_nothing_has_not_turned_to_the_right_thing():
     world.reset(seed=2)
     assert world.first_object_correct is False
     while world.first_object_correct is False:
-        world.step(Expert(world.game).act())
+        world.step(Expert(world.game).advise(None))
     assert world.first_object_correct is True
 
 

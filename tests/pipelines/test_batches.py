@@ -1,12 +1,12 @@
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
 from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN
-from sensorimotor.pipelines.batches import Batch, Batches, Spoken
+from sensorimotor.pipelines.batches import Batch, Batches, Spoken, as_they_are, obscured
 from sensorimotor.pipelines.frames import FrameTable
 from sensorimotor.pipelines.recipe import Senses, Training
 
@@ -17,11 +17,12 @@ BOTH = ("camera", "mic"), ("camera", "instruction")
 def batches(material):
     """Makes batches of the tiny recipe's material: `batches(lost_frames=0.5)`."""
 
-    def make(seed=3, senses=((BOTH[0], 1.0), (BOTH[1], 3.0)), bank=material.bank, **plan):
-        table = {"steps": 1, "batch_episodes": 6, "lost_frames": 0, "stale_frames": 0, "unknown_words": 0} | plan
+    off = {"lost_frames": 0, "stale_frames": 0, "unknown_words": 0, "alignment_utterances": 0}
+
+    def make(seed=3, senses=((BOTH[0], 1.0), (BOTH[1], 3.0)), bank=material.bank, played=(), **plan):
         chosen = tuple(Senses(inputs=inputs, weight=weight) for inputs, weight in senses)
-        plan = Training(senses=chosen, **table)
-        return Batches(material.demonstrations, bank, material.tokenizer, plan, seed)
+        training = Training(**{"steps": 1, "batch_episodes": 6, "senses": chosen} | off | plan)
+        return Batches(material.demonstrations, bank, material.tokenizer, training, seed, played)
 
     return make
 
@@ -78,6 +79,7 @@ def test_rows_are_whole_episodes_as_the_expert_played_and_the_camera_saw_them(ba
         assert batch.time[rows].tolist() == list(range(shown.lengths[number]))
         assert np.array_equal(batch.frames[rows].numpy(), table.render(shown.symbols[span]))
         assert batch.actions[rows].tolist() == shown.actions[span].tolist()
+        assert np.array_equal(batch.cells[rows].reshape(-1, 7, 7), shown.cells[span].transpose(0, 2, 1))
         assert batch.words[i].tolist() == material.tokenizer.encode(shown.missions[number]).tolist()
     assert batch.frame_present.all()
     assert not batch.frame_age_s.any()
@@ -93,6 +95,7 @@ def test_a_stale_frame_is_the_one_before_and_is_known_to_be_old(batches, materia
         place = shown.starts[chosen[batch.episode[row]]] + batch.time[row].item() - 1
         assert np.array_equal(batch.frames[row].numpy(), table.render(shown.symbols[place : place + 1])[0])
         assert batch.frame_age_s[row] == pytest.approx(0.1)
+        assert batch.cells[row].tolist() == shown.cells[place].T.ravel().tolist()
 
 
 def test_frames_get_lost_as_often_as_the_recipe_says(batches):
@@ -100,11 +103,19 @@ def test_frames_get_lost_as_often_as_the_recipe_says(batches):
     assert 0.6 < kept.float().mean() < 0.8
 
 
-def test_words_become_unknown_as_often_as_the_recipe_says_but_never_the_beginning(batches):
-    words = batches(unknown_words=0.4, batch_episodes=100, senses=((BOTH[1], 1.0),)).training_batch(0).words
-    real = (words != PAD) & (words != BEGIN)
-    assert 0.3 < (words[real] == UNKNOWN).float().mean() < 0.5
+def test_instructions_have_unknown_words_as_often_as_the_recipe_says_and_always_a_beginning(batches):
+    only_read = {"batch_episodes": 200, "senses": ((BOTH[1], 1.0),)}
+    words = batches(unknown_words=0.4, **only_read).training_batch(0).words
+    assert 0.25 < (words == UNKNOWN).any(1).float().mean() < 0.45
     assert (words[:, 0] == BEGIN).all()
+    assert (words[:, 1:] != BEGIN).all()
+    assert UNKNOWN not in batches(unknown_words=0.0, **only_read).training_batch(0).words
+
+
+def test_what_is_heard_has_no_unknown_words(batches):
+    batch = batches(unknown_words=0.9, batch_episodes=50, senses=((BOTH[0], 1.0),)).training_batch(0)
+    assert UNKNOWN in batch.words
+    assert UNKNOWN not in batch.spoken.words
 
 
 def test_senses_are_drawn_as_their_weights_say_and_never_none(batches):
@@ -141,22 +152,127 @@ def test_what_is_said_differs_at_every_use(batches):
 
 
 def test_without_anybody_who_hears_nothing_is_said(batches):
-    batch = batches(senses=((BOTH[1], 1.0),), alignment_utterances=0).training_batch(0)
+    batch = batches(senses=((BOTH[1], 1.0),)).training_batch(0)
     assert batch.spoken is None
-    assert batch.aligned is None
     assert not batch.spoken_present.any()
 
 
-def test_further_utterances_come_with_their_words(batches, material):
-    aligned = batches(alignment_utterances=5).training_batch(0).aligned
-    assert len(aligned.sound) == len(aligned.words) == 5
-    known = {tuple(material.tokenizer.encode(text)) for text in material.bank.texts}
-    assert {tuple(words.tolist()) for words in aligned.words} <= known
+def test_further_utterances_come_behind_those_of_the_episodes(batches, material):
+    batch = batches(alignment_utterances=5).training_batch(0)
+    own = int(batch.spoken_present.sum())
+    assert own > 0
+    assert len(batch.spoken.sound) == len(batch.spoken.length) == len(batch.spoken.words) == own + 5
+    assert torch.equal(batch.spoken.words[:own], batch.words[batch.spoken_present])
+    known = {tuple(material.tokenizer.encode(text)) for text in material.demonstrations.missions}
+    assert {tuple(words.tolist()) for words in batch.spoken.words} <= known
+    assert len({tuple(words.tolist()) for words in batch.spoken.words[own:]}) > 1
 
 
 def test_alignment_that_counts_for_nothing_costs_nothing(batches):
-    assert batches(alignment=0.0, alignment_utterances=5).training_batch(0).aligned is None
-    assert batches(alignment_utterances=5, bank=None, senses=((BOTH[1], 1.0),)).training_batch(0).aligned is None
+    only_read = {"alignment_utterances": 5, "senses": ((BOTH[1], 1.0),)}
+    assert len(batches(**only_read).training_batch(0).spoken.sound) == 5
+    assert batches(alignment=0.0, **only_read).training_batch(0).spoken is None
+    assert batches(bank=None, **only_read).training_batch(0).spoken is None
+
+
+def test_a_batch_may_be_there_to_listen_to_only(batches):
+    batch = batches(batch_episodes=0, alignment_utterances=4, unknown_words=0.5).training_batch(0)
+    assert len(batch.spoken.sound) == 4
+    for field in fields(batch):
+        if field.name != "spoken":
+            assert len(getattr(batch, field.name)) == 0
+    assert batch.frames.shape[1:] == (56, 56, 3)
+    assert batch.cells.shape[1:] == (49,)
+
+
+def test_utterances_to_judge_by_are_those_of_the_bank_as_they_are(batches, material):
+    maker = batches()
+    spoken = maker.utterances(30, 0)
+    assert same(spoken, maker.utterances(30, 0))
+    assert not same(spoken, maker.utterances(30, 1))
+    bank = material.bank
+    for sound, length, words in zip(spoken.sound, spoken.length, spoken.words, strict=True):
+        (text,) = (text for text in bank.texts if material.tokenizer.encode(text).tolist() == words.tolist())
+        assert any(np.array_equal(sound[:length, 0], bank.utterance(i)) for i in bank.saying(text))
+
+
+# Practice
+
+
+@pytest.fixture
+def played(material):
+    """The held-out episodes as if the network had played them: they differ from all that was shown by their actions."""
+    known = set(material.demonstrations.missions)
+    own = material.held_out.only(lambda mission: mission in known)
+    assert len(own) > 3
+    return replace(own, actions=np.full_like(own.actions, 6))
+
+
+@pytest.mark.parametrize(
+    ("part", "least", "most"), [(0.5, 0.4, 0.6), (0.2, 0.12, 0.28), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)]
+)
+def test_what_was_practised_makes_up_its_part_of_a_batch(batches, played, part, least, most):
+    batch = batches(batch_episodes=200, practice=part, senses=((BOTH[1], 1.0),), played=[played]).training_batch(0)
+    own = [bool((batch.actions[batch.episode == i] == 6).all()) for i in range(200)]
+    assert np.mean(own) == (pytest.approx(part, abs=0.1) if part % 1 else part)
+
+
+def test_all_rounds_of_practice_are_drawn_from_with_their_missions(batches, played, material):
+    later = replace(played, actions=np.full_like(played.actions, 5))
+    batch = batches(batch_episodes=60, practice=1.0, senses=((BOTH[1], 1.0),), played=[played, later]).training_batch(0)
+    assert set(batch.actions.tolist()) == {5, 6}
+    table, seen = FrameTable(), set()
+    for i in range(60):
+        first = batch.frames[batch.episode == i][0].numpy()
+        starts = [s for s in played.starts[:-1] if np.array_equal(table.render(played.symbols[s : s + 1])[0], first)]
+        missions = {played.missions[list(played.starts).index(start)] for start in starts}
+        assert tuple(batch.words[i].tolist()) in {tuple(material.tokenizer.encode(mission)) for mission in missions}
+        seen |= missions
+    assert len(seen) > 2
+
+
+def test_before_the_first_round_there_is_nothing_of_it(batches):
+    assert same(batches(practice=1.0).training_batch(0), batches(practice=0.0).training_batch(0))
+
+
+def test_a_mission_that_was_only_practised_is_no_reason_to_stop(batches, played):
+    """Other seeds can bring a mission that no demonstration was about: there are more missions than episodes."""
+    new = replace(played, missions=("go to the grey door", *played.missions[1:]))
+    batch = batches(practice=1.0, batch_episodes=50, played=[new]).training_batch(0)
+    assert len(batch.words) == 50
+
+
+# Unknown words
+
+
+def test_some_words_become_unknown_and_others_come_between_them():
+    rng, row = np.random.default_rng(0), np.array([BEGIN, 5, 6, 7, 8, PAD, PAD, PAD, PAD, PAD, PAD, PAD])
+    others = [obscured(row, rng) for _ in range(300)]
+    known = np.mean([np.isin(words, [5, 6, 7, 8]).sum() / 4 for words in others])
+    assert known == pytest.approx(0.6, abs=0.05)
+    lengths = [int((words != PAD).sum()) for words in others]
+    assert min(lengths) == 5
+    assert np.mean(lengths) == pytest.approx(5 + 4 / 3, abs=0.3)
+    for words in others:
+        assert words.shape == row.shape
+        assert words.dtype == np.int64
+        assert words[0] == BEGIN
+        rest = words[1:]
+        assert [word for word in rest if word not in (UNKNOWN, PAD)] == sorted(set(rest.tolist()) & {5, 6, 7, 8})
+        assert (rest[int((words != PAD).sum()) - 1 :] == PAD).all()
+
+
+def test_an_instruction_that_fills_its_place_keeps_its_length():
+    rng, row = np.random.default_rng(0), np.array([BEGIN, 5, 6, 7])
+    before = row.copy()
+    for _ in range(50):
+        words = obscured(row, rng)
+        assert len(words) == 4
+        assert PAD not in words
+    assert np.array_equal(row, before)
+
+
+# Judging
 
 
 def test_held_out_episodes_are_shown_as_they_are(batches):
@@ -169,7 +285,7 @@ def test_held_out_episodes_are_shown_as_they_are(batches):
     assert UNKNOWN not in batch.words
     assert batch.spoken_present.all()
     assert not batch.words_present.any()
-    assert batch.aligned is None
+    assert len(batch.spoken.sound) == 2
 
 
 def test_a_batch_moves_to_another_device_as_a_whole(batches):
@@ -178,3 +294,14 @@ def test_a_batch_moves_to_another_device_as_a_whole(batches):
     for value in (getattr(batch, field.name) for field in fields(batch)):
         parts = [value.sound, value.length, value.words] if isinstance(value, Spoken) else [value]
         assert {part.device.type for part in parts} == {"meta"}
+
+
+def test_utterances_of_a_bank_come_with_their_words_and_as_they_are(material):
+    bank = material.bank
+    spoken = as_they_are(bank, np.array([2, 0]), material.tokenizer)
+    for row, index in enumerate((2, 0)):
+        sound = bank.utterance(index)
+        assert spoken.length[row] == len(sound)
+        assert np.array_equal(spoken.sound[row, : len(sound), 0], sound)
+        assert not spoken.sound[row, len(sound) :].any()
+        assert spoken.words[row].tolist() == material.tokenizer.encode(bank.texts[bank.text_of[index]]).tolist()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensorimotor.models.bundle import GOLDEN, seal
-from sensorimotor.pipelines import speech
+from sensorimotor.pipelines import espeak
 from sensorimotor.pipelines.cli import main
 
 VERBS = ("demo", "train", "export", "evaluate", "inspect")
@@ -57,7 +57,8 @@ def test_train_prints_where_the_run_stands(trained):
     assert (told["step"], told["steps"], told["finished"]) == (120, 120, True)
     assert told["checkpoint"] == str(trained.path / "checkpoint.safetensors")
     assert {path.name for path in trained.path.iterdir()} == {"checkpoint.safetensors", "log.jsonl", "tensorboard"}
-    assert "held-out accuracy" in trained.done.stderr
+    assert "step 60, held out: camera + instruction" in trained.done.stderr
+    assert "of utterances understood" in trained.done.stderr
 
 
 def test_export_prints_the_parity_report(exported):
@@ -269,6 +270,6 @@ def test_without_an_optional_package_the_extra_that_brings_it_is_named(
 ):
     monkeypatch.setitem(sys.modules, module, None)
     if module == "espeakng_loader":  # as if it had not been found before either
-        monkeypatch.setattr(speech, "_espeak", speech._espeak.__wrapped__)
+        monkeypatch.setattr(espeak, "_espeak", espeak._espeak.__wrapped__)
     told = plain(called(*(word.format(bundle=tiny_bundle, tmp=tmp_path) for word in words)), 1)
     assert f"pip install 'sensorimotor[{extra}]'" in told

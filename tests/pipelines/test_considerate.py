@@ -14,8 +14,8 @@ def played(considerate):
     for seed in SEEDS:
         game.reset(seed=seed)
         gaze = Gaze(game)
-        _, actions, success = play_expert(game, considerate=considerate, after_step=gaze.look)
-        results.append((gaze.first_object_correct is True, success, len(actions)))
+        lesson = play_expert(game, considerate=considerate, after_step=gaze.look)
+        results.append((gaze.first_object_correct is True, lesson.success, len(lesson.advice)))
     return np.array(results).T
 
 

@@ -113,17 +113,32 @@ def test_the_demonstration_is_told_as_it_happens_on_standard_error(tiny_policy, 
 
 
 def test_training_is_told_on_standard_error(capsys):
-    numbers = {"step": 3, "steps": 9, "loss": 1.5, "accuracy": 0.25, "samples_per_s": 100.0}
+    numbers = {"step": 3, "steps": 9, "imitation": 1.5, "accuracy": 0.25, "samples_per_s": 100.0}
     with console.training() as report:
         report("data", {"what": "40 demonstrations", "total": 40})
         report("made", {"count": 40})
         report("step", numbers)
-        report("held out", {"step": 3, "camera + mic": {"accuracy": 0.5, "loss": 2.0}})
+        judged = {"camera + mic": {"accuracy": 0.5, "loss": 2.0}}
+        report("held out", {"step": 3, "held_out": judged, "understood": 0.75})
+        report("held out", {"step": 4, "held_out": judged})
+        report("held out", {"step": 5, "held_out": {}, "understood": 0.8})
         report("checkpoint", {"step": 3})
     out, err = capsys.readouterr()
     assert out == ""
-    assert "step 3, held-out accuracy: camera + mic 50.0% (loss 2.000)" in err
+    assert "imitating" in err
+    assert "imitation 1.500  accuracy 0.250" in err
+    assert "step 3, held out: camera + mic 50.0% (loss 2.000), 75.0% of utterances understood\n" in err
+    assert "step 4, held out: camera + mic 50.0% (loss 2.000)\n" in err
+    assert "step 5, held out: 80.0% of utterances understood\n" in err
     assert "step 3: checkpoint written" in err
+
+
+def test_who_only_listens_is_said_to_listen(capsys):
+    with console.training() as report:
+        report("step", {"step": 3, "steps": 9, "alignment": 12.5, "samples_per_s": 0.0})
+    err = capsys.readouterr().err
+    assert "listening" in err
+    assert "alignment 12.500" in err
 
 
 def test_a_run_says_how_to_go_on(capsys):

@@ -29,7 +29,7 @@ def outcome(report):
 
 def test_the_report_has_exactly_what_is_promised(trial, tiny_bundle):
     told = []
-    report = evaluate(trial, 8, SEED, progress=told.append)
+    report = evaluate(trial, range(SEED, SEED + 8), progress=told.append)
     assert set(report) == KEYS
     assert json.loads(json.dumps(report)) == report
     assert (report["policy"], report["env"], report["seed"]) == (str(tiny_bundle), LOCAL, SEED)
@@ -44,14 +44,14 @@ def test_the_report_has_exactly_what_is_promised(trial, tiny_bundle):
 
 
 def test_the_number_of_workers_changes_nothing(trial):
-    one, two = (evaluate(trial, 6, SEED + 20, workers=workers) for workers in (1, 2))
+    one, two = (evaluate(trial, range(SEED + 20, SEED + 26), workers=workers) for workers in (1, 2))
     assert outcome(one) == outcome(two)
     assert len({one["mean_steps"], 64.0}) == 2  # not all of them timed out
 
 
 def test_it_sums_up_what_was_played(trial):
     trial, seeds = replace(trial, level=ONE), range(SEED + 40, SEED + 48)
-    report = evaluate(trial, 8, seeds[0])
+    report = evaluate(trial, seeds)
     episodes, expert = trial.run(seeds), expert_steps(ONE, list(seeds))
     assert report["successes"] == sum(episode.success for episode in episodes) > 0
     assert report["mean_steps"] == np.mean([episode.steps for episode in episodes])
@@ -62,30 +62,30 @@ def test_it_sums_up_what_was_played(trial):
 
 
 def test_on_what_is_no_go_to_level_nobody_asks_where_it_looked_first(trial):
-    report = evaluate(replace(trial, level="BabyAI-PickupLoc-v0"), 2, SEED)
+    report = evaluate(replace(trial, level="BabyAI-PickupLoc-v0"), range(SEED, SEED + 2))
     assert report["first_object_correct"] is None
 
 
 def test_a_policy_that_never_turns_to_anything_is_never_right(trial):
-    report = evaluate(replace(trial, level=ONE, inputs=("mic", "instruction")), 2, SEED)
+    report = evaluate(replace(trial, level=ONE, inputs=("mic", "instruction")), range(SEED, SEED + 2))
     assert (report["mean_steps"], report["successes"], report["first_object_correct"]) == (64.0, 0, 0.0)
 
 
 def test_a_deaf_policy_has_no_speaker(trial):
     deaf = replace(trial, level=ONE, inputs=("instruction", "camera"), speakers=("espeak:nobody",))
-    report = evaluate(deaf, 2, SEED)
+    report = evaluate(deaf, range(SEED, SEED + 2))
     assert (report["inputs"], report["speaker"]) == (["camera", "instruction"], None)
 
 
 def test_several_speakers_are_all_named(trial):
     voices = ("espeak:en-us", "espeak:en+m3")
-    report = evaluate(replace(trial, level=ONE, speakers=voices), 2, SEED)
+    report = evaluate(replace(trial, level=ONE, speakers=voices), range(SEED, SEED + 2))
     assert report["speaker"] == "espeak:en-us, espeak:en+m3"
     assert [type(voice) for voice in replace(trial, speakers=voices).world().speakers] == [type(speaker(voices[0]))] * 2
 
 
 def test_a_swapped_mission_has_no_shortest_way_to_compare_with(trial):
-    report = evaluate(replace(trial, inputs=("camera", "instruction"), swap_mission=True), 3, SEED)
+    report = evaluate(replace(trial, inputs=("camera", "instruction"), swap_mission=True), range(SEED, SEED + 3))
     assert (report["swap_mission"], report["spl"]) == (True, None)
     assert report["first_object_correct"] is not None
 
@@ -103,18 +103,18 @@ def test_a_swapped_mission_has_no_shortest_way_to_compare_with(trial):
 )
 def test_what_cannot_be_evaluated_is_refused(trial, change, error, message):
     with pytest.raises(error, match=message):
-        evaluate(replace(trial, **change), 2, SEED)
+        evaluate(replace(trial, **change), range(SEED, SEED + 2))
 
 
 def test_what_only_shows_while_playing_is_told_by_a_worker_too(trial):
     with pytest.raises(WorldError, match="no other object in the room"):
-        evaluate(replace(trial, level=ONE, swap_mission=True), 2, SEED, workers=2)
+        evaluate(replace(trial, level=ONE, swap_mission=True), range(SEED, SEED + 2), workers=2)
 
 
 @pytest.mark.parametrize(("episodes", "workers", "seed"), [(0, 1, 0), (1, 0, 0), (1, 1, -1)])
 def test_there_is_no_such_number_of_episodes_workers_or_seed(trial, episodes, workers, seed):
-    with pytest.raises(UsageError, match="all must be positive"):
-        evaluate(trial, episodes, seed, workers=workers)
+    with pytest.raises(UsageError, match="both must be positive, and no seed negative"):
+        evaluate(trial, range(seed, seed + episodes), workers=workers)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,26 @@
 import copy
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
+from sensorimotor.models.network import Network
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
+from sensorimotor.perception.modality import Audio, Image, State, Text
+from sensorimotor.pipelines.babyai import signature
 from sensorimotor.pipelines.batches import Batches
-from sensorimotor.pipelines.imitation import alignment_loss, imitation_loss, unroll
+from sensorimotor.pipelines.imitation import (
+    alignment_loss,
+    hear,
+    imitation_loss,
+    input_of,
+    pointing_loss,
+    read,
+    unroll,
+)
+from sensorimotor.pipelines.tutor import Tutor
 
 EPISODES = np.array([0, 3, 5])
 
@@ -18,6 +30,22 @@ def batches(material, tiny_recipe):
     return Batches(material.held_out, material.held_out_bank, material.tokenizer, tiny_recipe.training, 3)
 
 
+@pytest.fixture
+def tutor(tiny_recipe, material):
+    torch.manual_seed(0)
+    return Tutor(tiny_recipe.network, material.tokenizer)
+
+
+def unrolled(network, batch):
+    """What a network makes of a batch, utterances and all."""
+    return unroll(network, batch, hear(network, batch.spoken) if batch.spoken else None)
+
+
+def learnt(**parts):
+    """Which parts were given a gradient."""
+    return {name: any(p.grad is not None and p.grad.any() for p in part.parameters()) for name, part in parts.items()}
+
+
 @pytest.mark.parametrize(
     "inputs", [("camera", "instruction"), ("camera", "mic"), ("camera", "mic", "instruction"), ("camera",), ("mic",)]
 )
@@ -25,7 +53,7 @@ def test_training_sees_what_the_running_policy_will_compute(tiny_network, batche
     """Unrolled over whole episodes at once, a network says at every step what it says when it acts step by step."""
     batch = batches.held_out_batch(EPISODES, inputs)
     with torch.inference_mode():
-        logits = unroll(tiny_network, batch).logits.numpy()
+        logits = unrolled(tiny_network, batch).logits.numpy()
     policy = Policy(tiny_network.signature, TorchBackend(tiny_network), tiny_network.tokenizer)
     texts = sorted(set(batches._data.missions))
     spoken = 0
@@ -49,7 +77,7 @@ def test_lost_and_stale_frames_are_learnt_as_they_will_be_met(tiny_network, mate
     plan = tiny_recipe.training.model_copy(update={"lost_frames": 0.3, "stale_frames": 0.3, "unknown_words": 0.0})
     batch = Batches(material.demonstrations, material.bank, material.tokenizer, plan, 3).training_batch(0)
     with torch.inference_mode():
-        logits = unroll(tiny_network, batch).logits.numpy()
+        logits = unrolled(tiny_network, batch).logits.numpy()
     assert (batch.frame_age_s > 0).any()
     policy = Policy(tiny_network.signature, TorchBackend(tiny_network), tiny_network.tokenizer)
     words = {tuple(tiny_network.tokenizer.encode(text)): text for text in material.demonstrations.missions}
@@ -64,14 +92,14 @@ def test_lost_and_stale_frames_are_learnt_as_they_will_be_met(tiny_network, mate
 
 
 def test_episodes_of_a_batch_do_not_know_of_each_other(tiny_network, batches):
+    inputs = ("camera", "instruction")
     with torch.inference_mode():
-        together = unroll(tiny_network, batches.held_out_batch(EPISODES, ("camera", "instruction")))
+        together = unrolled(tiny_network, batches.held_out_batch(EPISODES, inputs))
         for i, episode in enumerate(EPISODES):
-            batch = batches.held_out_batch(np.array([episode]), ("camera", "instruction"))
-            alone = unroll(tiny_network, batch)
-            rows = batches.held_out_batch(EPISODES, ("camera", "instruction")).episode == i
+            alone = unrolled(tiny_network, batches.held_out_batch(np.array([episode]), inputs))
+            rows = batches.held_out_batch(EPISODES, inputs).episode == i
             assert together.logits[rows].numpy() == pytest.approx(alone.logits.numpy(), abs=1e-5)
-            assert together.words[i].numpy() == pytest.approx(alone.words[0].numpy(), abs=1e-5)
+            assert together.scene[rows].numpy() == pytest.approx(alone.scene.numpy(), abs=1e-5)
 
 
 def test_the_loss_is_the_cross_entropy_of_what_the_expert_did():
@@ -79,37 +107,132 @@ def test_the_loss_is_the_cross_entropy_of_what_the_expert_did():
     assert imitation_loss(logits, torch.tensor([0, 2])).item() == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
 
 
-def test_alignment_teaches_the_ear_and_leaves_the_eye_alone(tiny_network, batches, tiny_recipe):
+def test_what_is_listened_to_only_changes_no_decision(tiny_network, material, tiny_recipe):
+    plan = tiny_recipe.training.model_copy(update={"alignment_utterances": 4})
+    batch = Batches(material.demonstrations, material.bank, material.tokenizer, plan, 3).training_batch(0)
+    own = int(batch.spoken_present.sum())
+    assert 0 < own < len(batch.spoken.sound)
+    with torch.inference_mode():
+        heard = hear(tiny_network, batch.spoken)
+        first = replace(heard, summary=heard.summary[:own])
+        assert torch.equal(unroll(tiny_network, batch, heard).logits, unroll(tiny_network, batch, first).logits)
+        swapped = replace(heard, summary=heard.summary.flip(0))
+        assert not torch.equal(unroll(tiny_network, batch, heard).logits, unroll(tiny_network, batch, swapped).logits)
+
+
+def test_what_an_utterance_means_does_not_depend_on_the_others(tiny_network, batches):
+    spoken = batches.utterances(4, 0)
+    with torch.inference_mode():
+        together = hear(tiny_network, spoken)
+        for i in range(4):
+            alone = hear(tiny_network, type(spoken)(*(getattr(spoken, f.name)[i : i + 1] for f in fields(spoken))))
+            assert together.summary[i].numpy() == pytest.approx(alone.summary[0].numpy(), abs=1e-5)
+            assert together.mask[i].tolist() == alone.mask[0].tolist()
+    assert together.tokens.shape == (4, together.mask.shape[1], tiny_network.spec.audio_dim)
+    assert together.mask.sum(1).tolist() == [-(-int(length) // 1280) for length in spoken.length]
+
+
+def test_what_is_read_means_what_the_policy_would_latch(tiny_network, batches):
+    batch = batches.held_out_batch(EPISODES, ("instruction",))
+    with torch.inference_mode():
+        summary = read(tiny_network, batch.words)
+        tokens, mask = tiny_network.encoders["instruction"](batch.words)
+        sense = tiny_network.core.fusion.senses["instruction"]
+        expected = sense(tokens, mask, torch.ones(3, dtype=torch.bool), torch.zeros(3))[2]
+    assert torch.equal(summary, expected)
+
+
+def test_an_input_is_found_by_what_it_is(tiny_network):
+    found = [input_of(tiny_network, kind) for kind in (Image, Audio, Text)]
+    assert found == ["camera", "mic", "instruction"]
+    with pytest.raises(StopIteration):
+        input_of(tiny_network, State)
+
+
+# Further losses
+
+
+def test_alignment_teaches_ear_and_reading_and_leaves_the_eye_alone(tiny_network, batches, tutor):
     network = copy.deepcopy(tiny_network).train()
-    lexicon = nn.Linear(tiny_recipe.network.dim, network.tokenizer.size)
-    batch = batches.held_out_batch(EPISODES, ("camera", "mic", "instruction"))
-    loss = alignment_loss(network, lexicon, batch, unroll(network, batch))
+    spoken = batches.held_out_batch(EPISODES, ("camera", "mic", "instruction")).spoken
+    loss = alignment_loss(network, tutor, spoken, hear(network, spoken))
     assert loss.item() > 0
     loss.backward()
-    moved = {name: any(p.grad is not None and p.grad.any() for p in part.parameters()) for name, part in (
-        ("camera", network.encoders["camera"]),
-        ("mic", network.encoders["mic"]),
-        ("instruction", network.encoders["instruction"]),
-        ("lexicon", lexicon),
-    )}  # fmt: skip
-    assert moved == {"camera": False, "mic": True, "instruction": True, "lexicon": True}
+    assert learnt(**network.encoders, reader=tutor.reader, speller=tutor.speller, pointer=tutor.pointer) == {
+        "camera": False, "mic": True, "instruction": True, "reader": True, "speller": True, "pointer": False,
+    }  # fmt: skip
 
 
-def test_further_utterances_count(tiny_network, material, tiny_recipe):
+def test_speech_comes_to_lie_where_text_lies_and_not_the_other_way_round(tiny_network, batches, tutor, monkeypatch):
+    """With nothing to be read or spelt the only thing left is the distance, and it moves the ear alone."""
+    network = copy.deepcopy(tiny_network).train()
+    spoken = batches.utterances(4, 0)
+    for name in ("misread", "misspelt"):
+        monkeypatch.setattr(tutor, name, lambda *_: torch.zeros(()))
+    heard = hear(network, spoken)
+    loss = alignment_loss(network, tutor, spoken, heard)
+    apart = (heard.summary - read(network, spoken.words)).square().sum(1).mean()
+    assert loss.item() == pytest.approx(apart.item(), rel=1e-4)
+    loss.backward()
+    assert learnt(**network.encoders) == {"camera": False, "mic": True, "instruction": False}
+
+
+def test_learning_to_listen_brings_speech_and_text_together(tiny_recipe, material, batches, tutor):
+    torch.manual_seed(0)
+    network = Network(signature(), tiny_recipe.network, material.tokenizer).train()
+    spoken = batches.utterances(8, 0)
+    optimizer = torch.optim.Adam([*network.parameters(), *tutor.parameters()], 1e-2)
     losses = []
-    lexicon = nn.Linear(tiny_recipe.network.dim, tiny_network.tokenizer.size)
-    for count in (0, 4):
-        plan = tiny_recipe.training.model_copy(update={"alignment_utterances": count})
-        batch = Batches(material.demonstrations, material.bank, material.tokenizer, plan, 3).training_batch(0)
-        with torch.inference_mode():
-            losses.append(alignment_loss(tiny_network, lexicon, batch, unroll(tiny_network, batch)).item())
-    assert losses[1] > losses[0] > 0
+    for _ in range(15):
+        optimizer.zero_grad()
+        loss = alignment_loss(network, tutor, spoken, hear(network, spoken))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_pointing_teaches_the_eye_in_the_light_of_the_instruction(tiny_network, batches, tutor):
+    network = copy.deepcopy(tiny_network).train()
+    batch = batches.held_out_batch(EPISODES, ("camera", "instruction"))
+    loss = pointing_loss(tutor, batch, unrolled(network, batch))
+    assert loss.item() > 0
+    loss.backward()
+    assert learnt(**network.encoders, reader=tutor.reader, pointer=tutor.pointer) == {
+        "camera": True, "mic": False, "instruction": True, "reader": False, "pointer": True,
+    }  # fmt: skip
+
+
+def test_pointing_is_learnt_only_where_something_is_seen_and_told(tiny_network, batches, tutor):
+    with torch.inference_mode():
+        silent = batches.held_out_batch(EPISODES, ("camera",))
+        assert pointing_loss(tutor, silent, unrolled(tiny_network, silent)).item() == 0
+        blind = batches.held_out_batch(EPISODES, ("mic", "instruction"))
+        assert pointing_loss(tutor, blind, unrolled(tiny_network, blind)).item() == 0
+        told = batches.held_out_batch(EPISODES, ("camera", "mic"))
+        made = unrolled(tiny_network, told)
+        whole = pointing_loss(tutor, told, made).item()
+        assert whole > 0
+        sees = told.frame_present.clone()
+        sees[3:] = False
+        first = replace(told, frame_present=sees)
+        expected = tutor.mispointed(made.scene[:3], told.cells[:3]).item()
+        assert pointing_loss(tutor, first, made).item() == pytest.approx(expected)
+        assert expected != pytest.approx(whole)
+
+
+def test_half_precision_computes_nearly_the_same_and_keeps_memory_in_full(tiny_network, batches):
+    batch = batches.held_out_batch(EPISODES, ("camera", "mic"))
+    with torch.inference_mode():
+        full = unrolled(tiny_network, batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = unrolled(tiny_network, batch)
+    assert half.logits.dtype == torch.float32
+    difference = (full.logits.softmax(1) - half.logits.softmax(1)).abs()
+    assert 0 < difference.max() < 0.1
 
 
 def test_learning_from_one_batch_makes_the_loss_smaller(tiny_recipe, material, batches):
-    from sensorimotor.models.network import Network
-    from sensorimotor.pipelines.babyai import signature
-
     torch.manual_seed(0)
     network = Network(signature(), tiny_recipe.network, material.tokenizer)
     batch = batches.held_out_batch(EPISODES, ("camera", "mic"))
@@ -117,21 +240,19 @@ def test_learning_from_one_batch_makes_the_loss_smaller(tiny_recipe, material, b
     losses = []
     for _ in range(12):
         optimizer.zero_grad()
-        loss = imitation_loss(unroll(network, batch).logits, batch.actions)
+        loss = imitation_loss(unrolled(network, batch).logits, batch.actions)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_policy_without_ears_learns_from_words_alone(tiny_recipe, material):
-    from sensorimotor.models.network import Network
-    from sensorimotor.pipelines.babyai import signature
-
-    network = Network(signature(utterance_s=None), tiny_recipe.network, material.tokenizer).eval()
+def test_a_policy_without_ears_learns_from_words_alone(tiny_recipe, material, tutor):
+    network = Network(signature(utterance_s=None), tiny_recipe.network, material.tokenizer).train()
     batches = Batches(material.held_out, None, material.tokenizer, tiny_recipe.training, 3)
     batch = batches.held_out_batch(EPISODES, ("camera", "instruction"))
-    unrolled = unroll(network, batch)
-    assert unrolled.spoken is None
-    lexicon = nn.Linear(tiny_recipe.network.dim, network.tokenizer.size)
-    assert alignment_loss(network, lexicon, batch, unrolled).item() > 0
+    assert batch.spoken is None
+    made = unroll(network, batch, None)
+    loss = imitation_loss(made.logits, batch.actions) + pointing_loss(tutor, batch, made)
+    loss.backward()
+    assert learnt(**network.encoders) == {"camera": True, "instruction": True}

@@ -1,3 +1,4 @@
+import copy
 import re
 import tomllib
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_the_shipped_recipes_are_valid_and_named_after_their_files(path):
 
 
 def test_there_are_shipped_recipes():
-    assert {"default.toml", "quick.toml"} <= {path.name for path in SHIPPED}
+    assert {"default.toml", "ear.toml", "eyes.toml", "quick.toml"} <= {path.name for path in SHIPPED}
 
 
 def test_what_is_not_said_has_a_default(content):
@@ -45,6 +46,8 @@ def test_what_is_not_said_has_a_default(content):
     assert recipe.speech is None
     assert recipe.network.dim == 128
     assert recipe.data.held_out_seed == 900_000_000
+    assert (recipe.practice, recipe.start, recipe.data.novel) == (None, {}, ())
+    assert recipe.training.precision == "float32"
 
 
 def test_a_recipe_survives_being_kept_as_json(tiny_recipe):
@@ -76,7 +79,21 @@ def test_a_recipe_survives_being_kept_as_json(tiny_recipe):
         ("network.depth", 7, r"network\.depth: Extra inputs"),
         ("speech.speakers", [], r"speech\.speakers: .*at least 1"),
         ("speech.rates", [200, 100], r"speech: .*rates must be \[low, high\], not \[200, 100\]"),
-        ("speech.takes", 0, r"speech\.takes: .*greater than 0"),
+        ("speech.takes", 1, r"speech\.takes: Extra inputs are not permitted"),
+        ("speech.utterances", 0, r"speech\.utterances: .*greater than 0"),
+        ("speech.held_out_utterances", 0, r"speech\.held_out_utterances: .*greater than 0"),
+        ("speech.shares", {"flite": 0.0}, "speech: .*shares must be positive"),
+        ("speech.shares", {"flite": "much"}, r"speech\.shares\.flite: .*number"),
+        ("training.batch_episodes", -1, r"training\.batch_episodes: .*greater than or equal to 0"),
+        ("training.pointing", -0.1, r"training\.pointing: .*greater than or equal to 0"),
+        ("training.practice", 1.1, r"training\.practice: .*less than or equal to 1"),
+        ("training.unknown_words", 1.0, r"training\.unknown_words: .*less than 1"),
+        ("training.precision", "float16", r"training\.precision: .*'float32' or 'bfloat16' \(got 'float16'\)"),
+        ("practice", {"every": 5}, r"practice\.episodes: Field required"),
+        ("practice", {"every": 0, "episodes": 5}, r"practice\.every: .*greater than 0"),
+        ("practice", {"every": 5, "episodes": 5, "longest": 0}, r"practice\.longest: .*greater than 0"),
+        ("practice", {"every": 5, "episodes": 5, "rounds": 1}, r"practice\.rounds: Extra inputs are not permitted"),
+        ("start", {"network": 5}, r"start\.network: .*string"),
         ("trainnig", {}, "trainnig: Extra inputs are not permitted"),
     ],
 )
@@ -129,6 +146,50 @@ def test_seeds_may_touch(content, first, episodes, held_out):
     assert isinstance(parse_recipe(content, "tiny.toml"), Recipe)
 
 
+@pytest.mark.parametrize(
+    ("first", "steps", "every", "fits"),
+    [
+        (40, 6, 2, True),  # demonstrations end at seed 39
+        (39, 6, 2, False),
+        (0, 6, 2, False),
+        (910, 6, 2, True),  # rounds at steps 2 and 4, the second of seeds 930 to 939
+        (970, 6, 2, True),  # and of seeds 990 to 999
+        (971, 6, 2, False),
+        (970, 5, 2, True),  # again two rounds
+        (971, 5, 2, False),
+        (980, 6, 4, True),  # one round, of the seeds behind the first ten
+        (981, 6, 4, False),
+        (1000, 6, 2, False),
+        (1100, 6, 2, False),
+    ],
+)
+def test_seeds_of_practice_lie_between_those_of_training_and_validation(content, first, steps, every, fits):
+    content["data"] |= {"held_out_seed": 1000}
+    content["training"] |= {"steps": steps}
+    content["practice"] = {"every": every, "episodes": 10, "first_seed": first}
+    if fits:
+        assert parse_recipe(content, "tiny.toml").practice.first_seed == first
+    else:
+        with pytest.raises(
+            RecipeError, match=r"practice\.first_seed must lie behind the training seeds and well before"
+        ):
+            parse_recipe(content, "tiny.toml")
+
+
+def test_a_mission_is_novel_if_one_of_its_objects_is(content):
+    content["data"]["novel"] = ["red ball", "blue key"]
+    data = parse_recipe(content, "tiny.toml").data
+    for mission, novel in (
+        ("go to the red ball", True),
+        ("put the green box next to a blue key", True),
+        ("go to the blue ball", False),
+        ("go to the red key", False),
+    ):
+        assert data.is_novel(mission) == novel
+    del content["data"]["novel"]
+    assert not parse_recipe(content, "tiny.toml").data.is_novel("go to the red ball")
+
+
 def test_a_voice_is_not_trained_on_and_held_out(content):
     content["speech"]["held_out_speakers"] = ["espeak:en-us+f3", "espeak:en+m3"]
     with pytest.raises(RecipeError, match=r"speech: .*espeak:en\+m3 cannot be trained on and held out"):
@@ -147,6 +208,16 @@ def test_a_sense_that_does_not_exist_is_named(content):
     content["training"]["senses"][0]["inputs"] = ["camera", "lidar"]
     with pytest.raises(RecipeError, match=r"training\.senses names lidar; the inputs are camera, instruction, mic"):
         parse_recipe(content, "tiny.toml")
+
+
+def test_who_does_nothing_but_listen_needs_something_to_listen_to(content):
+    content["training"] |= {"batch_episodes": 0, "alignment_utterances": 8, "alignment": 1.0}
+    assert parse_recipe(content, "tiny.toml").training.batch_episodes == 0
+    for key, value in (("training.alignment_utterances", 0), ("training.alignment", 0.0), ("speech", None)):
+        deaf = spoilt(copy.deepcopy(content), key, value)
+        deaf["training"]["senses"] = [{"inputs": ["instruction"], "weight": 1}]
+        with pytest.raises(RecipeError, match=r"batch_episodes = 0"):
+            parse_recipe(deaf, "tiny.toml")
 
 
 # Files

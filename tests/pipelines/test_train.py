@@ -1,4 +1,6 @@
 import json
+import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,8 @@ import torch
 
 from sensorimotor.errors import CheckpointError, OutputPathError, RecipeError, UsageError, WorldError
 from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
-from sensorimotor.pipelines.recipe import Recipe
+from sensorimotor.pipelines.expert import read_lessons
+from sensorimotor.pipelines.recipe import Practice, Recipe
 from sensorimotor.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,9 +53,9 @@ def log(out):
 
 
 def tensors(out):
-    """Every tensor of a checkpoint: network, lexicon, optimiser."""
+    """Every tensor of a checkpoint: network, tutor, optimiser."""
     checkpoint = load_checkpoint(out)
-    found = {**checkpoint.network.state_dict(), **checkpoint.lexicon.state_dict(prefix="lexicon.")}
+    found = checkpoint.network.state_dict() | {f"tutor.{name}": value for name, value in checkpoint.tutor.items()}
     return found | {
         f"optimizer.{index}.{name}": value
         for index, state in checkpoint.optimizer.items()
@@ -62,6 +65,19 @@ def tensors(out):
 
 def files(folder):
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def same_run(out, expected):
+    """Whether two runs ended alike, but for what depends on the clock."""
+    ours, theirs = tensors(out), tensors(expected)
+    assert list(ours) == list(theirs)
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    assert log(out) == log(expected)
+    return True
+
+
+def changed(recipe, table, **values):
+    return recipe.model_copy(update={table: getattr(recipe, table).model_copy(update=values)})
 
 
 # A whole run
@@ -86,7 +102,8 @@ def test_its_log_has_a_line_for_every_time_it_was_judged(uninterrupted):
     lines = log(uninterrupted[0])
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert all(set(line["held_out"]) == SENSES for line in lines)
-    assert {"loss", "accuracy", "alignment", "learning_rate"} <= set(lines[0])
+    assert {"imitation", "pointing", "alignment", "accuracy", "learning_rate"} <= set(lines[0])
+    assert all(0 <= line["understood"] <= 1 for line in lines)
 
 
 def test_tensorboard_can_show_it(uninterrupted):
@@ -94,8 +111,9 @@ def test_tensorboard_can_show_it(uninterrupted):
 
     (file,) = (uninterrupted[0] / "tensorboard").iterdir()
     board = EventAccumulator(str(file)).Reload()
-    assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
-    assert [event.step for event in board.Scalars("held out, camera + mic/accuracy")] == [2, 4, 6]
+    assert [event.step for event in board.Scalars("train/imitation")] == [1, 2, 3, 4, 5, 6]
+    for name in ("held-out accuracy/camera + mic", "held-out loss/camera", "held-out utterances understood"):
+        assert [event.step for event in board.Scalars(name)] == [2, 4, 6]
 
 
 def test_it_says_what_it_is_doing(uninterrupted, short):
@@ -105,7 +123,9 @@ def test_it_says_what_it_is_doing(uninterrupted, short):
     assert [numbers["step"] for kind, numbers in told if kind == "checkpoint"] == [6]
     said = [numbers["what"] for kind, numbers in told if kind == "data"]
     assert said[0] == "40 demonstrations of BabyAI-GoToObj-v0"
-    assert said[1] == "8 held-out demonstrations of BabyAI-GoToObj-v0"
+    assert not [what for what in said if "practice" in what]
+    judged = [numbers for kind, numbers in told if kind == "held out"]
+    assert all(set(numbers["held_out"]) == SENSES and "understood" in numbers for numbers in judged)
     rates = [numbers["learning_rate"] for kind, numbers in told if kind == "step"]
     top = short.training.learning_rate
     assert rates[:3] == pytest.approx([top / 2, top, top])  # two steps of warming up
@@ -122,10 +142,7 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(short, cache, tmp
         assert (part.step, part.to_json()["finished"], part.calibration) == (stop, False, None)
     done = train(short, tmp_path, cache=cache, resume=True)
     out, expected, _ = uninterrupted
-    ours, theirs = tensors(tmp_path), tensors(out)
-    assert list(ours) == list(theirs)
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
-    assert log(tmp_path) == log(out)
+    assert same_run(tmp_path, out)
     assert (done.held_out, done.calibration) == (expected.held_out, expected.calibration)
 
 
@@ -135,9 +152,7 @@ def test_a_run_that_was_killed_goes_back_to_its_last_checkpoint(short, cache, tm
     train(short, tmp_path, cache=cache, resume=True, stop_after=4)
     (tmp_path / "checkpoint.safetensors").write_bytes(before)  # the log is ahead of it
     train(short, tmp_path, cache=cache, resume=True)
-    assert log(tmp_path) == log(uninterrupted[0])
-    ours, theirs = tensors(tmp_path), tensors(uninterrupted[0])
-    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+    assert same_run(tmp_path, uninterrupted[0])
 
 
 def test_a_finished_run_has_nothing_left_to_do(short, cache, tmp_path):
@@ -167,7 +182,7 @@ def test_being_stopped_leaves_a_checkpoint_to_continue_from(tiny_recipe_file, ca
         text=True,
         env=person,
     ) as running:
-        judged = next((line for line in running.stderr if "held-out accuracy" in line), "it ended by itself")
+        judged = next((line for line in running.stderr if "held out: " in line), "it ended by itself")
         running.send_signal(stop)
         out, err = running.communicate()
     assert "step" in judged
@@ -176,6 +191,250 @@ def test_being_stopped_leaves_a_checkpoint_to_continue_from(tiny_recipe_file, ca
     told = json.loads(out)
     assert (told["finished"], told["steps"]) == (False, 1_000_000)
     assert load_checkpoint(tmp_path / "run").step == told["step"] >= 2
+
+
+# Practice
+
+
+@pytest.fixture(scope="session")
+def practising(short):
+    """Rounds of practice at the second and the fourth of six steps."""
+    plan = Practice(every=2, episodes=5, longest=6, first_seed=1000)
+    return changed(short.model_copy(update={"practice": plan}), "training", practice=0.8)
+
+
+@pytest.fixture(scope="session")
+def practised(practising, cache, tmp_path_factory, one_thread):
+    """The directory of a run with practice, and what it reported."""
+    out, told = tmp_path_factory.mktemp("runs") / "practised", []
+    train(practising, out, cache=cache, report=lambda kind, numbers: told.append((kind, numbers)))
+    return out, told
+
+
+def test_rounds_of_practice_are_held_in_time_and_with_seeds_of_their_own(practised):
+    out, told = practised
+    rounds = {path.name: read_lessons(path) for path in (out / "practice").iterdir()}
+    assert set(rounds) == {"2.npz", "4.npz"}  # and none behind the last step
+    assert rounds["2.npz"].seeds.tolist() == list(range(1005, 1010))
+    assert rounds["4.npz"].seeds.tolist() == list(range(1010, 1015))
+    assert max(rounds["4.npz"].lengths) <= 6
+    events = [numbers.get("what", numbers.get("step")) for kind, numbers in told if kind in ("data", "step")]
+    assert events[-8:] == [1, 2, "practice at step 2", 3, 4, "practice at step 4", 5, 6]
+
+
+def test_what_was_practised_is_learnt_from(practised, practising, cache, tmp_path):
+    without = changed(practising, "training", practice=0.0)
+    train(without, tmp_path, cache=cache)
+    mine, other = log(practised[0]), log(tmp_path)
+    assert mine[0] == other[0]  # until the first round
+    assert mine[1] != other[1]
+
+
+@pytest.mark.parametrize("stops", [(1,), (2,), (3, 4), (5,)], ids=str)
+def test_a_run_with_practice_that_was_interrupted_ends_as_if_it_had_not_been(
+    practising, cache, tmp_path, practised, stops
+):
+    for number, stop in enumerate(stops):
+        train(practising, tmp_path, cache=cache, resume=number > 0, stop_after=stop)
+    train(practising, tmp_path, cache=cache, resume=True)
+    assert same_run(tmp_path, practised[0])
+    for path in (practised[0] / "practice").iterdir():
+        assert (tmp_path / "practice" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("kept", "killed"), [(1, 3), (2, 4), (1, 5), (3, 5)])
+def test_a_run_with_practice_that_was_killed_goes_back_and_learns_from_it_all_the_same(
+    practising, cache, tmp_path, practised, kept, killed
+):
+    train(practising, tmp_path, cache=cache, stop_after=kept)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    train(practising, tmp_path, cache=cache, resume=True, stop_after=killed)
+    (tmp_path / "checkpoint.safetensors").write_bytes(before)  # rounds of practice are ahead of it
+    train(practising, tmp_path, cache=cache, resume=True)
+    assert same_run(tmp_path, practised[0])
+
+
+def test_what_a_run_practised_that_left_no_checkpoint_is_not_what_another_learns_from(
+    practising, cache, tmp_path, practised
+):
+    (tmp_path / "practice").mkdir()
+    (tmp_path / "practice" / "2.npz").write_bytes((practised[0] / "practice" / "4.npz").read_bytes())
+    train(practising, tmp_path, cache=cache)
+    assert same_run(tmp_path, practised[0])
+
+
+def test_novel_missions_are_not_practised_either(practising, cache, tmp_path, practised):
+    novel = changed(practising, "data", novel=("ball",))
+    train(novel, tmp_path, cache=cache, stop_after=3)
+    practised_too = read_lessons(practised[0] / "practice" / "2.npz").missions
+    expected = tuple(mission for mission in practised_too if "ball" not in mission)
+    assert read_lessons(tmp_path / "practice" / "2.npz").missions == expected
+    assert len(expected) < len(practised_too)
+
+
+# Beginning with what others have learnt
+
+
+def beginning(recipe, **start):
+    return recipe.model_copy(update={"start": start})
+
+
+def weights(out, part=""):
+    return {name: value for name, value in load_checkpoint(out).network.state_dict().items() if part in name}
+
+
+def alike(ours, theirs):
+    assert ours.keys() == theirs.keys() != set()
+    return all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+@pytest.fixture
+def beside(tmp_path, uninterrupted):
+    """Puts the run of six steps beside the one that is to begin: it is called `before`."""
+    shutil.copytree(uninterrupted[0], tmp_path / "before")
+    return tmp_path
+
+
+def test_a_run_begins_with_all_that_another_has_learnt(short, cache, beside):
+    before = load_checkpoint(beside / "before")
+    begun = train(beginning(short, network="before"), beside / "run", cache=cache, stop_after=0)
+    now = load_checkpoint(beside / "run")
+    before.network.core.set_temperature(1.0)  # not taken over: the run is calibrated at its own end
+    assert alike(now.network.state_dict(), before.network.state_dict())
+    assert alike(now.tutor, before.tutor)
+    assert begun.step == 0
+    assert begun.seconds == pytest.approx(before.record["seconds"])
+    assert now.record["begun_with"] == {"before": {"steps": 6, "seconds": before.record["seconds"]}}
+
+
+def test_a_run_begins_with_one_ear_of_another_and_the_rest_new(short, cache, beside):
+    fresh, begun = beside / "fresh", beside / "begun"
+    train(short, fresh, cache=cache, stop_after=0)
+    train(beginning(short, mic="before"), begun, cache=cache, stop_after=0)
+    for part in ("encoders.mic.", "senses.mic."):
+        assert alike(weights(begun, part), weights(beside / "before", part))
+        assert not alike(weights(begun, part), weights(fresh, part))
+    for part in ("encoders.camera.", "encoders.instruction.", "senses.camera.", "core.fusion.gru", "core.head."):
+        if weights(fresh, part):
+            assert alike(weights(begun, part), weights(fresh, part))
+    tutors = {out.name: load_checkpoint(out).tutor for out in (begun, fresh, beside / "before")}
+    for name in tutors["begun"]:
+        source = "before" if name.startswith("speller.") else "fresh"
+        assert torch.equal(tutors["begun"][name], tutors[source][name])
+
+
+def test_a_run_that_began_with_another_continues_without_it(short, cache, beside):
+    recipe = beginning(short, network="before")
+    train(recipe, beside / "whole", cache=cache)
+    train(recipe, beside / "parts", cache=cache, stop_after=3)
+    shutil.rmtree(beside / "before")
+    train(recipe, beside / "parts", cache=cache, resume=True)
+    assert same_run(beside / "parts", beside / "whole")
+
+
+def test_eyes_and_an_ear_of_another_size_are_joined(short, cache, beside):
+    """The deaf run knows nothing of the size of ears, and must not be asked for it."""
+    deaf = changed(short.model_copy(update={"speech": None}), "network", audio_dim=32)
+    deaf = changed(deaf, "training", senses=tuple(s for s in short.training.senses if "mic" not in s.inputs))
+    train(deaf, beside / "eyes", cache=cache, stop_after=1)
+    train(beginning(short, network="eyes", mic="before"), beside / "run", cache=cache, stop_after=0)
+    ours = weights(beside / "run")
+    eyes, ear = weights(beside / "eyes"), weights(beside / "before")
+    assert all(torch.equal(value, ours[name]) for name, value in eyes.items())
+    assert all(torch.equal(ear[name], ours[name]) for name in ours.keys() - eyes.keys())
+    assert set(load_checkpoint(beside / "run").record["begun_with"]) == {"eyes", "before"}
+
+
+@pytest.mark.parametrize("part", ["lidar", "cam", "head"])
+def test_a_part_that_does_not_exist_cannot_be_begun_with(short, cache, beside, part):
+    with pytest.raises(RecipeError, match=rf"start\.{part} = 'before': that run has no such part"):
+        train(beginning(short, **{part: "before"}), beside / "run", cache=cache, stop_after=0)
+
+
+def test_an_ear_is_of_no_use_to_the_deaf(short, cache, beside):
+    deaf = changed(
+        short.model_copy(update={"speech": None}), "training",
+        senses=tuple(s for s in short.training.senses if "mic" not in s.inputs),
+    )  # fmt: skip
+    with pytest.raises(RecipeError, match=r"start\.mic = 'before'"):
+        train(beginning(deaf, mic="before"), beside / "run", cache=cache, stop_after=0)
+
+
+@pytest.mark.parametrize("part", ["network", "mic"])
+def test_a_run_of_other_sizes_cannot_be_begun_with(short, cache, beside, part):
+    wider = changed(short, "network", audio_dim=32)
+    with pytest.raises(RecipeError, match=rf"start\.{part} = 'before': that run's network has other sizes"):
+        train(beginning(wider, **{part: "before"}), beside / "run", cache=cache, stop_after=0)
+
+
+def test_a_run_that_learnt_other_words_cannot_be_begun_with(short, cache, beside):
+    other = changed(short, "data", novel=("red",))
+    with pytest.raises(RecipeError, match=r"start\.network = 'before': that run .*learnt other words"):
+        train(beginning(other, network="before"), beside / "run", cache=cache, stop_after=0)
+
+
+def test_a_run_that_is_not_there_cannot_be_begun_with(short, cache, tmp_path):
+    with pytest.raises(CheckpointError, match=f"there is no checkpoint {tmp_path}/nobody"):
+        train(beginning(short, network="nobody"), tmp_path / "run", cache=cache)
+
+
+# Only listening, and half precision
+
+
+def test_who_only_listens_learns_nothing_but_words(short, cache, tmp_path):
+    listening = changed(short, "training", batch_episodes=0, alignment_utterances=4)
+    train(listening, tmp_path / "new", cache=cache, stop_after=0)
+    told = []
+    done = train(listening, tmp_path / "run", cache=cache, report=lambda kind, numbers: told.append((kind, numbers)))
+    assert (done.step, done.held_out, done.calibration) == (6, {}, None)
+    new, learnt = weights(tmp_path / "new"), weights(tmp_path / "run")
+    moved = {name for name in new if not torch.equal(new[name], learnt[name])}
+    assert {name.partition("mic")[0] for name in moved if "mic" in name} == {"encoders.", "core.fusion.senses."}
+    assert any(name.startswith("encoders.instruction.") for name in moved)
+    assert not any("camera" in name or "core.head" in name for name in moved)
+    lines = log(tmp_path / "run")
+    assert all("alignment" in line and "imitation" not in line and "accuracy" not in line for line in lines)
+    assert all(0 <= line["understood"] <= 1 for line in lines)
+    assert all(math.isfinite(value) for kind, numbers in told if kind == "step" for value in numbers.values())
+
+
+def test_who_only_listens_continues_exactly_too(short, cache, tmp_path):
+    listening = changed(short, "training", batch_episodes=0, alignment_utterances=4)
+    train(listening, tmp_path / "whole", cache=cache)
+    train(listening, tmp_path / "parts", cache=cache, stop_after=3)
+    train(listening, tmp_path / "parts", cache=cache, resume=True)
+    assert same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_half_precision_is_near_and_leaves_the_weights_in_full(short, cache, tmp_path, uninterrupted):
+    half = changed(short, "training", precision="bfloat16")
+    train(half, tmp_path, cache=cache)
+    assert {value.dtype for value in tensors(tmp_path).values()} <= {torch.float32, torch.int64}
+    for ours, exact in zip(log(tmp_path), log(uninterrupted[0]), strict=True):
+        assert ours["imitation"] == pytest.approx(exact["imitation"], rel=0.1)
+    assert log(tmp_path) != log(uninterrupted[0])
+
+
+def test_a_run_in_half_precision_continues_exactly_too(short, cache, tmp_path):
+    half = changed(short, "training", precision="bfloat16")
+    train(half, tmp_path / "whole", cache=cache)
+    train(half, tmp_path / "parts", cache=cache, stop_after=3)
+    train(half, tmp_path / "parts", cache=cache, resume=True)
+    assert same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_losses_that_count_for_nothing_are_not_computed(short, cache, tmp_path):
+    bare = changed(short, "training", pointing=0.0, alignment=0.0)
+    train(bare, tmp_path, cache=cache, stop_after=2)
+    (line,) = log(tmp_path)
+    assert "imitation" in line
+    assert not {"pointing", "alignment", "understood"} & set(line)
+
+
+def test_a_run_learns_from_the_material_it_is_given(short, material, tmp_path):
+    train(short, tmp_path / "run", cache=tmp_path / "cache", material=material, stop_after=1)
+    assert load_checkpoint(tmp_path / "run").step == 1
+    assert not (tmp_path / "cache").exists()
 
 
 # What is refused
@@ -204,6 +463,15 @@ def test_a_run_that_began_before_a_key_existed_continues_with_the_keys_default(s
     del checkpoint.recipe["data"]["max_tokens"], checkpoint.recipe["speech"]["utterance_s"]
     save_checkpoint(tmp_path / "checkpoint.safetensors", checkpoint)
     assert train(short, tmp_path, cache=cache, resume=True, stop_after=2).step == 2
+
+
+def test_a_run_whose_tutor_is_damaged_is_not_continued(short, cache, tmp_path):
+    train(short, tmp_path, cache=cache, stop_after=1)
+    checkpoint = load_checkpoint(tmp_path)
+    del checkpoint.tutor["speller.bias"]
+    save_checkpoint(tmp_path / "checkpoint.safetensors", checkpoint)
+    with pytest.raises(CheckpointError, match="does not fit together"):
+        train(short, tmp_path, cache=cache, resume=True)
 
 
 def test_there_must_be_something_to_continue(short, cache, tmp_path):
