@@ -103,6 +103,12 @@ def experiments() -> dict[str, tuple[dict[str, Any], tuple[tuple[str, ...], ...]
     both = {
         "novel": hearing,
         "novel without alignment": _changed(hearing, training={"alignment": 0.0}),
+        # PickupLoc also asks for "a red object" and for "the ball": never for both together, if that is novel.
+        "novel and partial descriptions": _changed(
+            hearing,
+            data={"levels": [{"id": LOCAL, "episodes": 10_000}, {"id": "BabyAI-PickupLoc-v0", "episodes": 10_000}]},
+            training={"batch_episodes": 48},
+        ),
     }
     return {
         **{name: (recipe, (TEXT,)) for name, recipe in texts.items()},

@@ -1,6 +1,7 @@
-"""What the ear owes to which synthesiser: it is trained without one of them, and asked for every word.
+"""What the ear owes to which synthesiser: as it is shipped, and trained without one, it is asked for every word.
 
-    python benchmarks/synthesisers.py
+    python benchmarks/synthesisers.py                     # hours
+    python benchmarks/synthesisers.py --without           # only the ear that is shipped
 
 Takes the voices of `recipes/ear.toml`, and those that `voices/record.py` has recorded, which are never trained with.
 Writes `benchmarks/results/synthesisers.json`, row by row; runs that were interrupted continue.
@@ -61,15 +62,14 @@ def words_right(run: Path, recipe: Recipe, material: Material, bank: SpeechBank)
 def main() -> None:
     """Do what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--shipped", type=Path, default=Path("runs/default"), help="the run of the bundled policy")
+    parser.add_argument("--without", nargs="*", default=list(KINDS), choices=KINDS, help="which to leave out, in turn")
     parser.add_argument("--runs", type=Path, default=Path("runs/synthesisers"))
     parser.add_argument("--voices", type=Path, default=CACHE / "voices")
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.workers)
-    whole = load_recipe(Path("recipes/ear.toml"))
-    shorter = {"steps": arguments.steps, "alignment_utterances": 48}
-    recipe = whole.model_copy(update={"training": whole.training.model_copy(update=shorter)})
+    recipe = load_recipe(Path("recipes/ear.toml"))
     material = gather(recipe, CACHE, arguments.workers, lambda *_: None)
     assert recipe.speech is not None
     assert material.bank is not None
@@ -78,17 +78,19 @@ def main() -> None:
     for name in sorted({folder.name.partition("-")[0] for folder in arguments.voices.glob("*-*")}):
         tests[name] = recorded(arguments.voices / name, recipe.speech.utterance_s)
     report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"heard": {}}
-    for left in ("", *KINDS):
-        if left in report["heard"]:
+    for left in (None, *arguments.without):
+        name = f"without {left}" if left else "shipped"
+        if name in report["heard"]:
             continue
-        out = arguments.runs / (left or "all")
-        kept = replace(material, bank=material.bank.only(lambda speaker, left=left: kind(speaker) != left))
-        trained = train(recipe, out, cache=CACHE, resume=(out / "checkpoint.safetensors").exists(), material=kept)
-        assert trained.step == trained.steps, "interrupted: call again to continue"
+        out = arguments.runs / str(left) if left else arguments.shipped
+        if left:
+            kept = replace(material, bank=material.bank.only(lambda speaker, left=left: kind(speaker) != left))
+            resume = (out / "checkpoint.safetensors").exists()
+            trained = train(recipe, out, cache=CACHE, resume=resume, material=kept)
+            assert trained.step == trained.steps, "interrupted: call again to continue"
         heard = {name: words_right(out, recipe, material, bank) for name, bank in tests.items()}
-        report["heard"][left] = {"understood": heard, "hours": trained.seconds / 3600}
+        report["heard"][name] = {"understood": heard, "steps": load_checkpoint(out).step}
         report |= {
-            "steps": arguments.steps,
             "utterances": dict(Counter(kind(str(speaker)) for speaker in material.bank.speakers)),
             "tested": {name: len(bank) for name, bank in tests.items()},
             "date": today(),
@@ -96,7 +98,7 @@ def main() -> None:
             "versions": versions("torch", "numpy", "espeakng-loader"),
         }
         write_atomically(RESULTS, json.dumps(report, indent=1) + "\n")
-        print(f"without {left or 'none'}", heard, flush=True)
+        print(name, heard, flush=True)
 
 
 if __name__ == "__main__":

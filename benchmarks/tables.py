@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,7 @@ def published() -> str:
          _percent(rows[f"{level} / {SPEECH}"]["success_rate"])]
         for level, (old, new) in PUBLISHED.items()
     ]  # fmt: skip
-    shown = _config()["provenance"]["recipe"]["data"]["levels"]
-    total = sum(level["episodes"] for level in shown)
+    total = _demonstrations()
     head = (
         "level",
         "BabyAI 1.0, symbols + text",
@@ -172,18 +172,17 @@ def voices() -> str:
 
 
 def synthesisers() -> str:
-    """The ear without one synthesiser."""
+    """The ear on every synthesiser, and without one."""
     report = _read("synthesisers")
     heard = report["heard"]
-    names = list(next(iter(heard.values()))["understood"])
-    utterances = ", ".join(f"{name} {count:,}" for name, count in report["utterances"].items())
-    lines = [
-        [f"without {left}" if left else "all", *(_percent(row["understood"][name]) for name in names)]
-        for left, row in heard.items()
-    ]
+    names = list(heard["shipped"]["understood"])
+    lines = [[who, *(_percent(row["understood"][name]) for name in names)] for who, row in heard.items()]
+    utterances, tested = (
+        ", ".join(f"{name} {count:,}" for name, count in report[key].items()) for key in ("utterances", "tested")
+    )
     return (
-        f"{_table(('trained with', *names), lines)}\n\nInstructions of which every word is right, voices that were not "
-        f"trained with; {report['steps']:,} steps each. Utterances: {utterances}. {_setting(report)}."
+        f"{_table(('ear', *names), lines)}\n\nTrained with: {utterances} utterances. Tested with: {tested}, by voices "
+        f"that were not trained with. {_setting(report)}."
     )
 
 
@@ -193,15 +192,14 @@ def _experiment_rows(names: Mapping[str, str], key: str = TEXT) -> list[list[str
     for name, label in names.items():
         if name not in report:
             continue
-        row = report[name]["rows"][key]
-        lines.append(
-            [label, _percent(row["success_rate"]), _between(row), _spl(row), _percent(row["first_object_correct"]),
-             f"{report[name]['hours']:.2f}"]
-        )  # fmt: skip
+        run, row = report[name], report[name]["rows"][key]
+        steps, first = f"{run['recipe']['training']['steps']:,}", _percent(row["first_object_correct"])
+        success = _percent(row["success_rate"])
+        lines.append([label, steps, success, _between(row), _spl(row), first, f"{run['hours']:.2f}"])
     return lines
 
 
-EXPERIMENT_HEAD = ("", "success", "95 % interval", "SPL", "first object correct", "core hours")
+EXPERIMENT_HEAD = ("", "steps", "success", "95 % interval", "SPL", "first object correct", "core hours")
 
 
 def curve() -> str:
@@ -220,8 +218,7 @@ def curve() -> str:
 
 def _experiment_setting(report: Mapping[str, Any], name: str) -> str:
     row = next(iter(report[name]["rows"].values()))
-    steps = report[name]["recipe"]["training"]["steps"]
-    return f"\n\n{steps:,} steps each; {row['episodes']} episodes from seed {row['seed']}. {_setting(report[name])}."
+    return f"\n\n{row['episodes']} episodes from seed {row['seed']}. {_setting(report[name])}."
 
 
 def ablations() -> str:
@@ -245,18 +242,23 @@ def ablations() -> str:
 
 def novel() -> str:
     """Combinations that were never asked for."""
-    row = _read("experiments")["novel"]
+    report = _read("experiments")
+    names = {"novel": "GoToLocal alone", "novel and partial descriptions": "GoToLocal and PickupLoc"}
     lines = []
-    for senses, name in ((TEXT, "text"), (SPEECH, "speech")):
-        for which in ("seen", "novel"):
-            result = row["rows"][f"{senses}, {which}"]
-            first = _percent(result["first_object_correct"])
-            lines.append([f"{name}, {which}", _percent(result["success_rate"]), _between(result), _spl(result), first])
-    kept = ", ".join(row["recipe"]["data"]["novel"])
-    shown, steps = row["recipe"]["data"]["levels"][0]["episodes"], row["recipe"]["training"]["steps"]
+    for name, shown in names.items():
+        for senses, told in ((TEXT, "text"), (SPEECH, "speech")):
+            for which in ("seen", "novel"):
+                if row := report.get(name, {}).get("rows", {}).get(f"{senses}, {which}"):
+                    first = _percent(row["first_object_correct"])
+                    lines.append(
+                        [shown, f"{told}, {which}", _percent(row["success_rate"]), _between(row), _spl(row), first]
+                    )
+    row = report["novel"]
+    kept, steps = ", ".join(row["recipe"]["data"]["novel"]), row["recipe"]["training"]["steps"]
+    table = _table(("trained on", "told by", "success", "95 % interval", "SPL", "first object correct"), lines, words=2)
     return (
-        f"{_table(('GoToLocal', 'success', '95 % interval', 'SPL', 'first object correct'), lines)}\n\nNovel: {kept}. "
-        f"{shown:,} demonstrations less those, {steps:,} steps; 512 episodes each. {_setting(row)}."
+        f"{table}\n\nNovel: {kept}. 10,000 demonstrations of each level less those, {steps:,} steps; 512 episodes of "
+        f"GoToLocal each. {_setting(row)}."
     )
 
 
@@ -276,6 +278,12 @@ def paraphrases() -> str:
 
 def _config() -> dict[str, Any]:
     return json.loads((ROOT / "models" / "bundles" / "default" / "config.json").read_text())
+
+
+def _demonstrations() -> int:
+    """How many the policy has seen: those of its last run are among those of the run that it begins with."""
+    recipe = tomllib.loads((ROOT / "recipes" / "eyes.toml").read_text())
+    return sum(level["episodes"] for level in recipe["data"]["levels"])
 
 
 def cost() -> str:
@@ -330,7 +338,7 @@ def training() -> str:
     config = _config()
     provenance, calibration = config["provenance"], config["metrics"]["calibration"]
     errors = ", ".join(f"{error:.3f} ({senses})" for senses, error in calibration["error"].items())
-    shown = sum(level["episodes"] for level in provenance["recipe"]["data"]["levels"])
+    shown = _demonstrations()
     return (
         f"`default` has {config['parameters']:,} parameters and was trained on {shown:,} demonstrations and its own "
         f"practice in {provenance['hours']:.2f} hours on a machine with {provenance['machine']['cores']} cores "

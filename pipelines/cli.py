@@ -157,7 +157,11 @@ def evaluate(
         str | None, typer.Option(help="What the policy is shown, e.g. `camera,mic`. Default: everything.")
     ] = None,
     speaker: Annotated[
-        list[str] | None, typer.Option(help="Who speaks; may be repeated, then one is drawn an episode.")
+        list[str] | None,
+        typer.Option(
+            help="Who speaks: `espeak:VOICE`, `flite:VOICE`, `festival:VOICE`, `recordings: DIR` or `command: …`; "
+            "may be repeated, then one is drawn an episode."
+        ),
     ] = None,
     swap_mission: Annotated[
         bool, typer.Option("--swap-mission", help="Give, and score, the mission of another object of the room.")

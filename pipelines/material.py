@@ -70,4 +70,8 @@ def _demonstrations(data: Data, cache: Path, workers: int, report: Report, held_
             )
         )
     shown = Demonstrations.join(parts)
-    return shown.only(lambda mission: not data.is_novel(mission)) if data.novel else shown
+    if not data.novel:
+        return shown
+    if not len(kept := shown.only(lambda mission: not data.is_novel(mission))):
+        raise RecipeError(f"data.novel = {list(data.novel)} leaves no episode to learn from or to be judged on")
+    return kept

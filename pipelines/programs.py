@@ -35,9 +35,10 @@ def recorded(call: list[str], text: str) -> np.ndarray:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()[-300:]
             raise SpeechError(f"speaker program {name!r} failed with status {done.returncode}: {said}")
-        if not wav.exists() or wav.stat().st_size == 0 or len(sound := read_sound(wav)) == 0:
-            raise SpeechError(f"speaker program {name!r} wrote no sound to {{wav}}")
-        return sound
+        try:
+            return read_sound(wav)
+        except SpeechError as error:
+            raise SpeechError(f"speaker program {name!r} wrote no sound to {{wav}}: {error}") from error
 
 
 class Command:
@@ -125,7 +126,7 @@ class Festival:
             SpeechError: See `recorded`; or the text has something else than words in it.
         """
         # The text becomes part of a program in Scheme: nothing that could end a string may be in it.
-        if not re.fullmatch(r"[\w ,.!?'-]+", text):
+        if not re.fullmatch(r"[\w ,.!?'-]+", text) or not re.search(r"[A-Za-z0-9]", text):
             raise SpeechError(f"festival is given plain words only, not {text!r}")
         scheme = (
             f"(voice_{self.voice}) (Parameter.set 'Duration_Stretch {NORMAL_RATE / self.rate:.3f}) "

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,7 +30,7 @@ class Data(_Table):
     first_seed: int = Field(default=0, ge=0)
     held_out_episodes: int = Field(default=512, gt=0)
     held_out_seed: int = Field(default=900_000_000, ge=0)
-    novel: tuple[str, ...] = ()
+    novel: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Objects ("red ball") that no mission is about while learning: kept to ask whether it knows them all the same."""
     max_tokens: int = Field(default=16, gt=0, le=512)
     """Tokens of a written mission, one of them its beginning."""
@@ -49,6 +49,12 @@ class Data(_Table):
         return self
 
 
+def _voice(speaker: str) -> str:
+    """Who speaks, at whatever rate and pitch."""
+    kind, _, rest = speaker.partition(":")
+    return f"{kind.strip()}:{rest.strip() if kind == 'command' else rest.partition('?')[0].strip()}"
+
+
 class Speech(_Table):
     """`[speech]`: who speaks the missions while learning; without this table the microphone is never used."""
 
@@ -65,9 +71,14 @@ class Speech(_Table):
 
     @model_validator(mode="after")
     def _held_out_is_unheard(self) -> Self:
-        both = set(self.speakers) & set(self.held_out_speakers)
+        both = {_voice(name) for name in self.speakers} & {_voice(name) for name in self.held_out_speakers}
         if both:
             raise ValueError(f"{', '.join(sorted(both))} cannot be trained on and held out")
+        kinds = {name.partition(":")[0] for name in (*self.speakers, *self.held_out_speakers)}
+        if unknown := set(self.shares) - kinds:
+            raise ValueError(
+                f"shares names {', '.join(sorted(unknown))}; the speakers are of {', '.join(sorted(kinds))}"
+            )
         for name in ("rates", "pitches"):
             low, high = getattr(self, name)
             if low > high:
@@ -81,7 +92,7 @@ class Senses(_Table):
     """One entry of `training.senses`: how often which inputs are there together."""
 
     inputs: tuple[str, ...] = Field(min_length=1)
-    weight: float = Field(gt=0)
+    weight: float = Field(gt=0, le=1e6)
 
 
 class Training(_Table):
@@ -131,18 +142,20 @@ class Recipe(_Table):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     description: str = ""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     data: Data
     speech: Speech | None = None
     network: NetworkSpec = NetworkSpec()
     training: Training
     practice: Practice | None = None
-    start: dict[str, str] = {}
+    start: dict[str, Annotated[str, Field(pattern=r"^[\w-][\w.-]{0,99}$")]] = {}
     """What to begin with: `network`, or the name of an input (its encoder and sense) → a run beside this one."""
 
     @model_validator(mode="after")
     def _practice_stays_apart(self) -> Self:
         if self.practice:
+            if self.practice.every >= self.training.steps:
+                raise ValueError("practice.every must be less than training.steps, or there is no practice")
             first, most = self.practice.first_seed, max(level.episodes for level in self.data.levels)
             rounds = -(-self.training.steps // self.practice.every)  # the first of seeds behind one round's
             if not self.data.first_seed + most <= first <= self.data.held_out_seed - rounds * self.practice.episodes:

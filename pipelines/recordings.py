@@ -14,6 +14,9 @@ INDEX = "index.tsv"
 class Recordings:
     """A directory with `index.tsv`: a line a recording, the name of its sound file, a tabulator, and what is said.
 
+    Any format, rate and number of channels that FFmpeg reads will do. Texts are compared to the letter; of several
+    recordings of a text the first one speaks.
+
     Args:
         directory: Where they are.
 
@@ -22,10 +25,10 @@ class Recordings:
     """
 
     def __init__(self, directory: Path):
-        self.directory = directory
         try:
-            lines = (directory / INDEX).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            self.directory = directory = directory.expanduser()
+            lines = (directory / INDEX).read_text("utf-8-sig").splitlines()
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such home
             raise SpeechError(f"recordings: {directory / INDEX} cannot be read: {error}") from error
         self._files: dict[str, str] = {}
         for number, line in enumerate(lines, 1):

@@ -14,14 +14,19 @@ def read_sound(path: Path) -> np.ndarray:
     """A sound file as float32 `(samples,)`, mixed to one channel and resampled to 16 kHz.
 
     Raises:
-        SpeechError: It is no sound file.
+        SpeechError: It is no sound file, or empty.
     """
     av = _av()
+    if not path.is_file():
+        raise SpeechError(f"{path.name} cannot be read as sound: {path} is no file")
     try:
         with av.open(str(path)) as container:
-            return resampled(list(container.decode(audio=0)))
+            sound = resampled(list(container.decode(audio=0)))
     except (av.FFmpegError, IndexError) as error:
         raise SpeechError(f"{path.name} cannot be read as sound: {error}") from error
+    if not len(sound) or not np.isfinite(sound).all():
+        raise SpeechError(f"{path.name} has no sound in it, or samples that are no numbers")
+    return sound
 
 
 def _av() -> Any:

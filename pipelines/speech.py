@@ -49,12 +49,12 @@ def speaker(spec: str) -> Speaker:
         unknown = set(options) - {"rate", "pitch"}
         if unknown or not all(value.isdecimal() for value in options.values()):
             raise SpeechError(f"speaker {spec!r}: the options are rate (80–450) and pitch (0–99), whole numbers")
-        numbers = {name: int(value) for name, value in options.items()}
+        numbers = {name: int(value) if len(value) < 9 else 10**9 for name, value in options.items()}
         if not 80 <= numbers.get("rate", 80) <= 450 or not 0 <= numbers.get("pitch", 0) <= 99:
             raise SpeechError(f"speaker {spec!r}: voices speak 80–450 words a minute at pitch 0–99")
         return VOICED[kind](voice, **numbers)
     if kind == "recordings" and rest:
-        return Recordings(Path(rest.strip()).expanduser())
+        return Recordings(Path(rest.strip()))
     if kind == "command" and rest:
         return Command(rest.strip())
     raise SpeechError(

@@ -120,7 +120,9 @@ def speech_bank(
         SpeechError: A speaker cannot be had, or a text is longer than `limit_s` whoever says it.
     """
     path = cache / f"speech-{script.key()}.npz"
-    if not path.exists():
+    # What a file or a program says can change behind its name; only synthesisers say the same for ever.
+    lasting = all(name.partition(":")[0] in VOICED for name in script.speakers)
+    if not path.exists() or not lasting:
         lines = script.lines()
         shares = [lines[start : start + SHARE] for start in range(0, len(lines), SHARE)]
         spoken: dict[int, list[np.ndarray | None]] = {}

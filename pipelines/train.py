@@ -186,7 +186,7 @@ class _Run:
 
     def _begin_with(self, part: str, name: str) -> None:
         """Take over what another run has learnt: all of it (`network`), or one input's encoder and sense."""
-        before = load_checkpoint(self.out.parent / name)
+        before = load_checkpoint(self.out.absolute().parent / name)
         mine = ("",) if part == "network" else (f"encoders.{part}.", f"core.fusion.senses.{part}.")
         weights = {key: value for key, value in before.network.state_dict().items() if key.startswith(mine)}
         known = before.network.tokenizer
@@ -209,7 +209,10 @@ class _Run:
 
     def _batches(self) -> Batches:
         """Batches of all demonstrations, and of all that was practised by now."""
-        practised = [read_lessons(path) for step in self._rounds() if (path := self._practised(step)).exists()]
+        rounds = [step for step in self._rounds() if step < self.step or self._practised(step).exists()]
+        if missing := [path for step in rounds if not (path := self._practised(step)).exists()]:
+            raise CheckpointError(f"{missing[0]} is missing: without what was practised there the run cannot continue")
+        practised = [read_lessons(self._practised(step)) for step in rounds]
         material = self.material
         return Batches(
             material.demonstrations,
@@ -290,8 +293,11 @@ class _Run:
         with self._precision():
             losses, accuracy = self._losses(batch)
         weights = {"imitation": 1.0, "pointing": plan.pointing, "alignment": plan.alignment}
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        if not torch.isfinite(total):
+            raise RecipeError(f"at step {self.step} the loss is no number any more: try a lower training.learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()
+        total.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.step += 1

@@ -68,11 +68,11 @@ def test_graphs_that_do_not_fit_together_are_found_before_anything_is_decided(bu
 
 def test_rows_are_encoded_together_as_they_are_alone(tiny_bundle):
     backend, rng = OnnxBackend(Bundle.load(tiny_bundle)), np.random.default_rng(1)
-    sound = rng.uniform(-0.5, 0.5, (3, 64_000, 1)).astype(np.float32)
+    sound = rng.uniform(-0.5, 0.5, (3, 80_000, 1)).astype(np.float32)
     for name, values in {
         "camera": [rng.integers(0, 256, (3, 56, 56, 3), np.uint8)],
         "instruction": [rng.integers(0, 5, (3, 16), np.int64)],
-        "mic": [sound, np.array([64_000, 9000, 800])],
+        "mic": [sound, np.array([80_000, 9000, 800])],
     }.items():
         tokens, mask = backend.encode(name, values)
         for i in range(3):

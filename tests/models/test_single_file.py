@@ -25,7 +25,7 @@ def test_fed_by_hand_it_gives_what_the_policy_gives_step_after_step(session, tin
     memory = np.zeros((1, bundle.memory_size), np.float32)
     for step in golden_steps[0][:25]:
         shown = step.observation
-        sound = np.zeros((1, 64_000, 1), np.float32)
+        sound = np.zeros((1, 80_000, 1), np.float32)
         heard = shown.get("mic", np.zeros((0, 1), np.float32))
         sound[0, : len(heard)] = heard
         parameters, _, memory = session.run(

@@ -82,7 +82,7 @@ def test_a_recipe_survives_being_kept_as_json(tiny_recipe):
         ("speech.takes", 1, r"speech\.takes: Extra inputs are not permitted"),
         ("speech.utterances", 0, r"speech\.utterances: .*greater than 0"),
         ("speech.held_out_utterances", 0, r"speech\.held_out_utterances: .*greater than 0"),
-        ("speech.shares", {"flite": 0.0}, "speech: .*shares must be positive"),
+        ("speech.shares", {"espeak": 0.0}, "speech: .*shares must be positive"),
         ("speech.shares", {"flite": "much"}, r"speech\.shares\.flite: .*number"),
         ("training.batch_episodes", -1, r"training\.batch_episodes: .*greater than or equal to 0"),
         ("training.pointing", -0.1, r"training\.pointing: .*greater than or equal to 0"),
@@ -239,3 +239,27 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
 
 def test_a_wrong_recipe_is_wrong_use():
     assert RecipeError.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"speech": {"shares": {"flit": 3.0}}}, "shares names flit; the speakers are of"),
+        ({"speech": {"held_out_speakers": ["espeak: en-us?rate=150"]}}, "cannot be trained on and held out"),
+        ({"practice": {"every": 99, "episodes": 4}}, "practice.every must be less than training.steps"),
+        ({"data": {"novel": [""]}}, "novel"),
+        ({"start": {"network": "../../elsewhere"}}, "start.network"),
+    ],
+)
+def test_what_would_be_ignored_or_lead_astray_is_refused(change, said):
+    content = {
+        "name": "tiny",
+        "data": {"levels": [{"id": "BabyAI-GoToObj-v0", "episodes": 10}]},
+        "speech": {"speakers": ["espeak:en-us"], "held_out_speakers": ["espeak:en"]},
+        "training": {"steps": 9, "senses": [{"inputs": ["camera", "mic"], "weight": 1}]},
+    }
+    parse_recipe(content, "before")
+    for table, values in change.items():
+        content[table] = {**content.get(table, {}), **values}
+    with pytest.raises(RecipeError, match=said):
+        parse_recipe(content, "after")

@@ -106,10 +106,18 @@ def test_a_bank_has_the_utterances_of_its_script(tmp_path, robots):
             assert 0.35 < np.abs(sound).max() <= 1.0
 
 
-def test_what_was_said_once_is_read_again(tmp_path, robots):
-    first = speech_bank(SCRIPT, tmp_path)
+def test_what_files_and_programs_say_is_asked_for_every_time(tmp_path, robots):
+    speech_bank(SCRIPT, tmp_path)
     robots.clear()
-    again = speech_bank(replace(SCRIPT), tmp_path)
+    speech_bank(SCRIPT, tmp_path)
+    assert len(robots) == SCRIPT.utterances
+
+
+def test_what_was_said_once_is_read_again(tmp_path, robots):
+    script = replace(SCRIPT, speakers=("espeak:a", "flite:b"))
+    first = speech_bank(script, tmp_path)
+    robots.clear()
+    again = speech_bank(replace(script), tmp_path)
     assert robots == []
     assert np.array_equal(first.samples, again.samples)
     assert first.text_of.tolist() == again.text_of.tolist()
