@@ -28,7 +28,7 @@ CACHE = Path("~/.cache/sensorimotor").expanduser()
 LOCAL, PUT_NEXT = "BabyAI-GoToLocal-v0", "BabyAI-PutNextLocal-v0"
 TEXT, SPEECH = ("camera", "instruction"), ("camera", "mic")
 NOVEL = ("red ball", "green key", "blue box")
-"""Every colour and every type is still seen in five and in four of the other targets."""
+"""Their colours are still asked for with two other types each, their types with five other colours."""
 
 
 def _recipe(level: str, demonstrations: int, steps: int, **training: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class ImageEncoder(nn.Module):
 
     Tokens lie on a grid with one cell for every 8 x 8 pixels, row by row; the frames of a video follow each other.
     Normalising is part of the graph. Cutting patches first, as in a vision transformer (Dosovitskiy et al., 2021),
-    makes the encoder four times as fast to train on a CPU as a stack of strided convolutions.
+    makes the encoder faster to train on a CPU than a stack of strided convolutions.
 
     Args:
         modality: Size of the frames.

@@ -61,5 +61,5 @@ def _in_a_room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _spectrum(sound: np.ndarray, size: int) -> np.ndarray:
-    # torch's transform is several times as fast as numpy's on these lengths.
+    # torch's transform is faster than numpy's on these lengths.
     return torch.fft.rfft(torch.from_numpy(sound), size).numpy()
