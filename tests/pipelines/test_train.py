@@ -519,3 +519,20 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_and_leaves_the_one_befo
     with pytest.raises(CheckpointError, match="was not written, the one before is unchanged: .*No space left"):
         train(short, tmp_path, cache=cache, resume=True, stop_after=3)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_run_whose_practice_is_gone_does_not_continue_without_it(practising, cache, tmp_path):
+    train(practising, tmp_path, cache=cache, stop_after=3)
+    (tmp_path / "practice" / "2.npz").unlink()
+    with pytest.raises(CheckpointError, match=r"2\.npz is missing"):
+        train(practising, tmp_path, cache=cache, resume=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(short, cache, tmp_path):
+    with pytest.raises(RecipeError, match=r"try a lower training\.learning_rate"):
+        train(changed(short, "training", learning_rate=1e30, warmup_steps=0), tmp_path, cache=cache)
+
+
+def test_a_recipe_whose_missions_are_all_novel_is_refused(short, cache, tmp_path):
+    with pytest.raises(RecipeError, match="leaves no episode"):
+        train(changed(short, "data", novel=("go",)), tmp_path, cache=cache)
