@@ -1,7 +1,7 @@
 """What the ear owes to which synthesiser: as it is shipped, and trained without one, it is asked for every word.
 
     python benchmarks/synthesisers.py                     # hours
-    python benchmarks/synthesisers.py --without           # only the ear that is shipped
+    python benchmarks/synthesisers.py --without           # only what is trained already
 
 Takes the voices of `recipes/ear.toml`, and those that `voices/record.py` has recorded, which are never trained with.
 Writes `benchmarks/results/synthesisers.json`, row by row; runs that were interrupted continue.
@@ -63,6 +63,7 @@ def main() -> None:
     """Do what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shipped", type=Path, default=Path("runs/default"), help="the run of the bundled policy")
+    parser.add_argument("--ear", type=Path, default=Path("runs/ear"), help="the run of recipes/ear.toml")
     parser.add_argument("--without", nargs="*", default=list(KINDS), choices=KINDS, help="which to leave out, in turn")
     parser.add_argument("--runs", type=Path, default=Path("runs/synthesisers"))
     parser.add_argument("--voices", type=Path, default=CACHE / "voices")
@@ -78,17 +79,19 @@ def main() -> None:
     for name in sorted({folder.name.partition("-")[0] for folder in arguments.voices.glob("*-*")}):
         tests[name] = recorded(arguments.voices / name, recipe.speech.utterance_s)
     report: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"heard": {}}
-    for left in (None, *arguments.without):
-        name = f"without {left}" if left else "shipped"
+    for name, left, out in (
+        ("shipped", None, arguments.shipped),
+        ("all", None, arguments.ear),
+        *((f"without {left}", left, arguments.runs / left) for left in arguments.without),
+    ):
         if name in report["heard"]:
             continue
-        out = arguments.runs / str(left) if left else arguments.shipped
         if left:
             kept = replace(material, bank=material.bank.only(lambda speaker, left=left: kind(speaker) != left))
             resume = (out / "checkpoint.safetensors").exists()
             trained = train(recipe, out, cache=CACHE, resume=resume, material=kept)
             assert trained.step == trained.steps, "interrupted: call again to continue"
-        heard = {name: words_right(out, recipe, material, bank) for name, bank in tests.items()}
+        heard = {test: words_right(out, recipe, material, bank) for test, bank in tests.items()}
         report["heard"][name] = {"understood": heard, "steps": load_checkpoint(out).step}
         report |= {
             "utterances": dict(Counter(kind(str(speaker)) for speaker in material.bank.speakers)),

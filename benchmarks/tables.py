@@ -100,12 +100,14 @@ def levels() -> str:
     for senses in (TEXT, SPEECH):
         lines.append(_line(f"GoToLocal / {senses}, swapped mission", rows[f"GoToLocal / {senses}, swapped mission"]))
     one = _played(rows)
-    head = ("level / who or which senses", "success", "95 % interval", "SPL", "first object correct", "mean steps")
+    head = ("level / who or which senses", *PLAYED_HEAD)
     return (
         f"{_table(head, lines)}\n\n{one['episodes']} episodes a row, Wilson intervals. Speech: "
-        f"{', '.join(_speakers(rows))}. "
-        f"{_setting(one)}."
+        f"{', '.join(_speakers(rows))}. {_setting(one)}."
     )
+
+
+PLAYED_HEAD = ("success", "95 % interval", "SPL", "first object correct", "mean steps")
 
 
 def _line(name: str, row: Mapping[str, Any]) -> list[str]:
@@ -132,7 +134,7 @@ def published() -> str:
     return (
         f"{_table(head, lines)}\n\nBabyAI 1.0: Chevalier-Boisvert et al., ICLR 2019; 1.1: Hui et al., arXiv "
         f"2007.12770; a policy for each level, best validation while training. Ours: one policy for all five, "
-        f"{total:,} demonstrations and practice, last checkpoint."
+        f"{total:,} demonstrations, last checkpoint."
     )
 
 
@@ -186,8 +188,7 @@ def synthesisers() -> str:
     )
 
 
-def _experiment_rows(names: Mapping[str, str], key: str = TEXT) -> list[list[str]]:
-    report = _read("experiments")
+def _experiment_rows(report: Mapping[str, Any], names: Mapping[str, str], key: str = TEXT) -> list[list[str]]:
     lines = []
     for name, label in names.items():
         if name not in report:
@@ -202,64 +203,73 @@ def _experiment_rows(names: Mapping[str, str], key: str = TEXT) -> list[list[str
 EXPERIMENT_HEAD = ("", "steps", "success", "95 % interval", "SPL", "first object correct", "core hours")
 
 
-def curve() -> str:
-    """Success against demonstrations, and three seeds."""
-    report = _read("experiments")
-    names = {
-        "1k demonstrations": "GoToLocal, 1,000 demonstrations",
-        "5k demonstrations": "5,000",
-        "10k demonstrations": "10,000",
-        "10k demonstrations, seed 1": "10,000, another training seed",
-        "10k demonstrations, seed 2": "10,000, a third training seed",
-        "50k demonstrations": "50,000",
-    }
-    return _table(EXPERIMENT_HEAD, _experiment_rows(names)) + _experiment_setting(report, "10k demonstrations")
-
-
 def _experiment_setting(report: Mapping[str, Any], name: str) -> str:
     row = next(iter(report[name]["rows"].values()))
     return f"\n\n{row['episodes']} episodes from seed {row['seed']}. {_setting(report[name])}."
+
+
+def curve() -> str:
+    """Success against demonstrations."""
+    report = _read("experiments")
+    names = {f"{n}k demonstrations": f"{n},000" for n in (1, 5, 10, 50)}
+    head = ("GoToLocal, demonstrations", *EXPERIMENT_HEAD[1:])
+    return _table(head, _experiment_rows(report, names)) + _experiment_setting(report, "10k demonstrations")
 
 
 def ablations() -> str:
     """One thing taken away at a time."""
     report = _read("experiments")
     names = {
-        "10k demonstrations": "GoToLocal, 10,000 demonstrations, text",
-        "10k demonstrations and practice": "… and practice",
-        "put next": "PutNextLocal, 20,000 demonstrations and practice, text",
+        "put next": "PutNextLocal, 20,000 demonstrations, text",
         "put next without pointing": "… without pointing",
-        "put next without practice": "… without practice",
     }
-    lines = _experiment_rows(names)
     hearing = {
         "novel": "GoToLocal, 10,000 demonstrations, speech",
+        "novel without pointing": "… without pointing",
         "novel without alignment": "… without alignment",
     }
-    lines += _experiment_rows(hearing, f"{SPEECH}, seen")
+    lines = _experiment_rows(report, names) + _experiment_rows(report, hearing, f"{SPEECH}, seen")
     return _table(EXPERIMENT_HEAD, lines) + _experiment_setting(report, "put next")
+
+
+def left_out() -> str:
+    """What an ablation spoke against, or what took its place is better."""
+    before = _read("left_out")
+    report = before["rows"]
+    names = {
+        "10k demonstrations": "GoToLocal, 10,000 demonstrations, text",
+        "10k demonstrations and practice": "… and practice",
+        "put next without practice": "PutNextLocal, 20,000 demonstrations, text",
+        "put next": "… and practice",
+    }
+    lines = _experiment_rows(report, names)
+    for which in ("seen", "novel"):
+        label = {"novel": f"GoToLocal, 10,000 demonstrations, pointing at the whole, text, {which}"}
+        lines += _experiment_rows(report, label, f"{TEXT}, {which}")
+    setting = _experiment_setting(report, "novel")
+    return f"{_table(EXPERIMENT_HEAD, lines)}{setting} Code as of {before['commit']}."
+
+
+def seeds() -> str:
+    """The headline with three training seeds."""
+    shipped, report = _read("babyai")["rows"], _read("seeds")
+    runs = {"0, the bundled policy": {senses: shipped[f"GoToLocal / {senses}"] for senses in (TEXT, SPEECH)}}
+    runs |= {seed: run["rows"] for seed, run in sorted(report.items())}
+    lines = [_line(f"{senses}, seed {seed}", rows[senses]) for senses in (TEXT, SPEECH) for seed, rows in runs.items()]
+    return _table(("GoToLocal", *PLAYED_HEAD), lines) + _experiment_setting(report, next(iter(report)))
 
 
 def novel() -> str:
     """Combinations that were never asked for."""
     report = _read("experiments")
-    names = {"novel": "GoToLocal alone", "novel and partial descriptions": "GoToLocal and PickupLoc"}
     lines = []
-    for name, shown in names.items():
+    for name, trained in {"novel": "as it is", "novel without pointing": "without pointing"}.items():
         for senses, told in ((TEXT, "text"), (SPEECH, "speech")):
             for which in ("seen", "novel"):
-                if row := report.get(name, {}).get("rows", {}).get(f"{senses}, {which}"):
-                    first = _percent(row["first_object_correct"])
-                    lines.append(
-                        [shown, f"{told}, {which}", _percent(row["success_rate"]), _between(row), _spl(row), first]
-                    )
-    row = report["novel"]
-    kept, steps = ", ".join(row["recipe"]["data"]["novel"]), row["recipe"]["training"]["steps"]
-    table = _table(("trained on", "told by", "success", "95 % interval", "SPL", "first object correct"), lines, words=2)
-    return (
-        f"{table}\n\nNovel: {kept}. 10,000 demonstrations of each level less those, {steps:,} steps; 512 episodes of "
-        f"GoToLocal each. {_setting(row)}."
-    )
+                lines += _experiment_rows(report, {name: f"{trained}: {told}, {which}"}, f"{senses}, {which}")
+    kept = ", ".join(report["novel"]["recipe"]["data"]["novel"])
+    setting = _experiment_setting(report, "novel")
+    return f"{_table(EXPERIMENT_HEAD, lines)}\n\nNovel: {kept}. 10,000 demonstrations of GoToLocal less those.{setting}"
 
 
 def paraphrases() -> str:
@@ -340,8 +350,8 @@ def training() -> str:
     errors = ", ".join(f"{error:.3f} ({senses})" for senses, error in calibration["error"].items())
     shown = _demonstrations()
     return (
-        f"`default` has {config['parameters']:,} parameters and was trained on {shown:,} demonstrations and its own "
-        f"practice in {provenance['hours']:.2f} hours on a machine with {provenance['machine']['cores']} cores "
+        f"`default` has {config['parameters']:,} parameters and was trained on {shown:,} demonstrations in "
+        f"{provenance['hours']:.2f} hours on a machine with {provenance['machine']['cores']} cores "
         f"({provenance['machine']['processor']}). Expected calibration error on held-out episodes: {errors}. Largest "
         f"difference between trained and exported outputs: {config['parity']['closed_loop_max_error']:.1e} over "
         f"{config['parity']['closed_loop_steps']:,} closed-loop steps."
@@ -351,7 +361,7 @@ def training() -> str:
 PAGES = {
     "README.md": (summary, latency, training),
     "docs/babyai.md": (
-        levels, published, subsets, voices, synthesisers, curve, ablations, novel, paraphrases, cost,
+        levels, published, subsets, seeds, voices, synthesisers, curve, ablations, left_out, novel, paraphrases, cost,
     ),
 }  # fmt: skip
 

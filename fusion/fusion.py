@@ -1,8 +1,8 @@
 """Fusion: the tokens of all senses become one embedding, and a memory that goes in and comes out.
 
-Every sense is summarised; the summaries add up to a context; the context looks for what it asks for in the tokens of
-the scene (FiLM: Perez et al., AAAI 2018); what was found and the context go through a GRU. A sense that is absent takes
-part as a learnt token, so any subset of senses gives a valid embedding.
+Every sense is summarised; the summaries add up to a context. What one is told about is searched for in the tokens of
+the scene; the context says what to make of them (FiLM: Perez et al., AAAI 2018); what comes of it and the context go
+through a GRU. A sense that is absent takes part as a learnt token, so any subset of senses gives a valid embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sensorimotor.fusion.search import Search
 
 NEVER = -1e9
 """Below any score: what a masked token gets, and finite, so that a row of masked tokens gives no NaN."""
@@ -105,6 +107,7 @@ class Fusion(nn.Module):
         self.scenes = [name for name, shape in shapes.items() if shape.scene]
         self.senses = nn.ModuleDict({name: Sense(shape, dim) for name, shape in shapes.items()})
         self.context = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.search = Search(dim)
         self.blocks = nn.ModuleList(FilmBlock(dim) for _ in range(blocks))
         self.combine = nn.Sequential(
             nn.Linear(dim * (1 + len(self.scenes)), dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim)
@@ -126,31 +129,42 @@ class Fusion(nn.Module):
         Returns:
             embedding `(batch, dim)` and the new memory.
         """
-        summaries, scenes = [], []
+        summaries, scenes = {}, {}
         for i, (name, sense) in enumerate(self.senses.items()):
-            wide, mask, summary = sense(tokens[i], masks[i], present[:, i], age_s[:, i])
-            summaries.append(summary)
+            wide, mask, summaries[name] = sense(tokens[i], masks[i], present[:, i], age_s[:, i])
             if name in self.scenes:
-                scenes.append((wide, mask))
+                scenes[name] = wide, mask
         return self.remember(self.look(summaries, scenes)[0], memory)
 
-    def look(self, summaries: Sequence[Tensor], scenes: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
-        """What all summaries together make of the scenes.
+    def look(
+        self, summaries: Mapping[str, Tensor], scenes: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What all senses together make of the scenes.
+
+        Args:
+            summaries: Of each input, `(batch, dim)`, in the order of the signature.
+            scenes: Tokens `(batch, n, dim)` and mask `(batch, n)` of each input that is a scene.
 
         Returns:
-            What was found, `(batch, dim)`, before memory; and the tokens of each scene, `(batch, n, dim)`, in the light
-            of the context.
+            What was found, `(batch, dim)`, before memory; and the evidence of each scene's tokens (see `Search`).
         """
-        context = self.context(sum(summaries[1:], start=summaries[0]))
-        found, lit = [context], []
-        for tokens, mask in scenes:
+        told = [summary for name, summary in summaries.items() if name not in self.scenes]
+        context = self.context(_total(list(summaries.values())))
+        asked = _total(told) if told else torch.zeros_like(context)
+        found, evidence = [context], []
+        for tokens, mask in scenes.values():
+            tokens, fits = self.search(tokens, asked)
             for block in self.blocks:
                 tokens = block(tokens, context)
-            lit.append(tokens)
+            evidence.append(fits)
             found.append(tokens.masked_fill(~mask[..., None], NEVER).amax(1))
-        return self.combine(torch.cat(found, dim=-1)), lit
+        return self.combine(torch.cat(found, dim=-1)), evidence
 
     def remember(self, seen: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """One step of memory: `(batch, dim)` twice → embedding and memory."""
         memory = self.cell(F.relu(seen), memory)
         return seen + memory, memory
+
+
+def _total(terms: Sequence[Tensor]) -> Tensor:
+    return sum(terms[1:], start=terms[0])

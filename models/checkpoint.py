@@ -15,7 +15,7 @@ from sensorimotor.models.network import Network, NetworkSpec
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.tokenizer import Tokenizer
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass

@@ -27,6 +27,8 @@ from sensorimotor.perception.modality import Audio, Image, State, Text
 
 GOLDEN_STEPS = 100
 DYNAMIC = torch.export.Dim.DYNAMIC
+STACK_TRACE = "pkg.torch.onnx.stack_trace"
+"""What the exporter notes on every node: paths of the machine it runs on, which are nobody's business."""
 
 
 def export(
@@ -156,4 +158,6 @@ def _export(
         verbose=False,
     )
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.pop(STACK_TRACE, None)
     program.save(str(path), external_data=False)

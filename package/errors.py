@@ -52,6 +52,10 @@ class RecipeError(UsageError):
     """A training recipe has a key that is missing, unknown or wrong."""
 
 
+class CacheError(SensorimotorError):
+    """A file that was made once and kept is damaged."""
+
+
 class CheckpointError(SensorimotorError):
     """A checkpoint cannot be read, written or continued from."""
 

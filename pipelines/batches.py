@@ -15,6 +15,7 @@ from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN, Tokenizer
 from sensorimotor.pipelines.babyai import RATE_HZ, VIEW_TILES
 from sensorimotor.pipelines.expert import Demonstrations
 from sensorimotor.pipelines.frames import FrameTable
+from sensorimotor.pipelines.grounding import unpacked
 from sensorimotor.pipelines.recipe import Senses, Training
 from sensorimotor.pipelines.speech_bank import SpeechBank
 from sensorimotor.pipelines.variation import vary
@@ -47,7 +48,7 @@ class Batch:
         frames: uint8 `(steps, 56, 56, 3)`.
         frame_present: bool `(steps,)`.
         frame_age_s: float32 `(steps,)`.
-        cells: int64 `(steps, 49)`, what is instructed of each token of the frame (`instructed_cells`).
+        fits: bool `(steps, 49, ROLES, ASPECTS)`, what in each token of the frame fits the instruction (`Grounding`).
         actions: int64 `(steps,)`, what the expert did.
         episode: int64 `(steps,)`, which episode each step belongs to.
         time: int64 `(steps,)`, the step's place in its episode.
@@ -61,7 +62,7 @@ class Batch:
     frames: Tensor
     frame_present: Tensor
     frame_age_s: Tensor
-    cells: Tensor
+    fits: Tensor
     actions: Tensor
     episode: Tensor
     time: Tensor
@@ -86,8 +87,6 @@ class Batches:
         tokenizer: For the words.
         training: The recipe's table.
         seed: Of everything random.
-        practice: Episodes that the network itself played, with the expert's advice; `training.practice` of a batch
-            are drawn from them, as soon as there are any.
     """
 
     def __init__(
@@ -97,12 +96,8 @@ class Batches:
         tokenizer: Tokenizer,
         training: Training,
         seed: int,
-        practice: Sequence[Demonstrations] = (),
     ):
-        self._shown = len(demonstrations)
-        texts = set(demonstrations.missions)
-        # A round of practice may bring missions that no demonstration was about and nobody in the bank says.
-        self._data = Demonstrations.join([demonstrations, *(part.only(texts.__contains__) for part in practice)])
+        self._data = demonstrations
         self._bank, self._tokenizer = bank, tokenizer
         self._training, self._seed = training, seed
         self._frames = FrameTable()
@@ -118,10 +113,7 @@ class Batches:
     def training_batch(self, step: int) -> Batch:
         """The batch of one training step."""
         training, rng = self._training, np.random.default_rng([self._seed, 3, step])
-        episodes = rng.integers(self._shown, size=training.batch_episodes)
-        if self._shown < len(self._data):
-            again = rng.random(len(episodes)) < training.practice
-            episodes[again] = rng.integers(self._shown, len(self._data), size=int(again.sum()))
+        episodes = rng.integers(len(self._data), size=training.batch_episodes)
         choices = training.senses
         weights = np.array([choice.weight for choice in choices])
         senses = [choices[i] for i in rng.choice(len(choices), len(episodes), p=weights / weights.sum())]
@@ -164,7 +156,7 @@ class Batches:
             frames=torch.from_numpy(self._frames.render(data.symbols[steps - stale])),
             frame_present=torch.from_numpy(sees),
             frame_age_s=torch.from_numpy(stale.astype(np.float32) / RATE_HZ),
-            cells=torch.from_numpy(cells.astype(np.int64)),
+            fits=torch.from_numpy(unpacked(cells)),
             actions=torch.from_numpy(data.actions[steps].astype(np.int64)),
             episode=torch.from_numpy(episode),
             time=torch.from_numpy(time),

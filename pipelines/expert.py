@@ -25,13 +25,14 @@ from sensorimotor.pipelines.babyai import (
     make_level,
     quietly,
 )
+from sensorimotor.pipelines.cached import read_arrays
 from sensorimotor.pipelines.considerate import ConsiderateGuide
-from sensorimotor.pipelines.grounding import instructed_cells
+from sensorimotor.pipelines.grounding import Grounding
 
 SHARD_EPISODES = 500
 HANG_S = 2.0
 """A plan takes milliseconds; the expert's search never ends on a few seeds, which are then left out."""
-SHARD_VERSION = 2
+SHARD_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Demonstrations:
     Attributes:
         symbols: uint8 `(steps, 7, 7, 3)`, the partial view in minigrid's encoding.
         actions: uint8 `(steps,)`, what the expert did, or would have done.
-        cells: uint8 `(steps, 7, 7)`, where in the view the instructed objects are (`instructed_cells`).
+        cells: uint8 `(steps, 7, 7)`, what in the view fits what is said (`Grounding.look`).
         starts: int64 `(episodes + 1,)`: episode `i` is steps `starts[i]` to `starts[i + 1]`.
         missions: One instruction an episode.
         seeds: int64 `(episodes,)`.
@@ -151,7 +152,7 @@ class Lesson:
     Attributes:
         views: The symbols at each step.
         advice: The expert's action at each step.
-        cells: Where the instructed objects were in each view.
+        cells: What fitted the mission in each view (`Grounding.look`).
         success: Whether the mission is fulfilled.
     """
 
@@ -161,7 +162,7 @@ class Lesson:
         self.advice: list[int] = []
         self.cells: list[np.ndarray] = []
         self.success = False
-        self._expert = Expert(game, considerate)
+        self._expert, self._grounding = Expert(game, considerate), Grounding(game)
         self._last: int | None = None
 
     def advise(self) -> int:
@@ -174,7 +175,7 @@ class Lesson:
         advice = self._expert.advise(self._last)
         self.views.append(view)
         self.advice.append(advice)
-        self.cells.append(instructed_cells(self.game, view))
+        self.cells.append(self._grounding.look(view))
         return advice
 
     def act(self, action: int) -> bool:
@@ -300,8 +301,12 @@ def write_lessons(path: Path, lessons: Sequence[Lesson], seeds: Sequence[int]) -
 
 
 def read_lessons(path: Path) -> Demonstrations:
-    """Read what `write_lessons` wrote."""
-    with np.load(path, allow_pickle=False) as shard:
-        starts = np.concatenate([[0], np.cumsum(shard["lengths"])])
-        missions = tuple(str(mission) for mission in shard["missions"])
-        return Demonstrations(shard["symbols"], shard["actions"], shard["cells"], starts, missions, shard["seeds"])
+    """Read what `write_lessons` wrote.
+
+    Raises:
+        CacheError: The file is damaged.
+    """
+    names = ("symbols", "actions", "cells", "lengths", "missions", "seeds")
+    symbols, actions, cells, lengths, missions, seeds = read_arrays(path, *names)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return Demonstrations(symbols, actions, cells, starts, tuple(map(str, missions)), seeds)

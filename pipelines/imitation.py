@@ -24,10 +24,10 @@ class Heard:
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What a network makes of a batch's episodes: logits `(steps, choices)`, scene tokens `(steps, n, dim)`."""
+    """What a network makes of a batch's episodes: logits `(steps, choices)`; evidence `(steps, ASPECTS, n, ROLES)`."""
 
     logits: Tensor
-    scene: Tensor
+    evidence: Tensor
 
 
 def unroll(network: Network, batch: Batch, heard: Heard | None) -> Unrolled:
@@ -55,7 +55,8 @@ def unroll(network: Network, batch: Batch, heard: Heard | None) -> Unrolled:
             spoken = spoken.masked_scatter(batch.spoken_present[:, None], own)
         summaries[mic] = spoken[batch.episode]
 
-    found, (lit,) = fusion.look([summaries[name] for name in network.signature.inputs], [(scene, scene_mask)])
+    in_order = {name: summaries[name] for name in network.signature.inputs}
+    found, (evidence,) = fusion.look(in_order, {camera: (scene, scene_mask)})
     episodes, longest = len(batch.words), int(batch.time.max()) + 1
     with torch.autocast(found.device.type, enabled=False):  # a memory adds up what rounding does to it
         padded = found.new_zeros(episodes, longest, fusion.dim, dtype=torch.float32)
@@ -65,7 +66,7 @@ def unroll(network: Network, batch: Batch, heard: Heard | None) -> Unrolled:
             embedding, memory = fusion.remember(padded[:, t], memory)
             outputs.append(embedding)
         embeddings = torch.stack(outputs, 1)[batch.episode, batch.time]
-        return Unrolled(network.core.head(embeddings), lit)
+        return Unrolled(network.core.head(embeddings), evidence)
 
 
 def hear(network: Network, utterances: Spoken) -> Heard:
@@ -123,7 +124,13 @@ def alignment_loss(network: Network, tutor: Tutor, utterances: Spoken, heard: He
     )
 
 
-def pointing_loss(tutor: Tutor, batch: Batch, unrolled: Unrolled) -> Tensor:
-    """How far the network is from seeing which cells the instruction is about, where it sees and is told (nats)."""
+def pointing_loss(batch: Batch, unrolled: Unrolled) -> Tensor:
+    """How far the network is from seeing what fits the instruction in which aspect, where it sees and is told.
+
+    Mean binary cross-entropy of a frame, summed over its tokens, roles and aspects (nats).
+    """
     told = (batch.words_present | batch.spoken_present)[batch.episode] & batch.frame_present
-    return tutor.mispointed(unrolled.scene[told], batch.cells[told])
+    if not told.any():
+        return unrolled.evidence.new_zeros(())
+    fits = batch.fits[told].permute(0, 3, 1, 2).float()
+    return F.binary_cross_entropy_with_logits(unrolled.evidence[told].float(), fits, reduction="sum") / len(fits)

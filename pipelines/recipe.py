@@ -117,24 +117,10 @@ class Training(_Table):
     """Weight of the loss that makes speech mean what its text means."""
     alignment_utterances: int = Field(default=64, ge=0)
     """Further utterances a step that are only aligned, not acted upon."""
-    practice: float = Field(default=0.5, ge=0, le=1)
-    """Part of the episodes that are the network's own, as soon as there are any; see `[practice]`."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of matrix products while training; weights, memory and losses stay in float32."""
     evaluate_every: int = Field(default=500, gt=0)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
-
-
-class Practice(_Table):
-    """`[practice]`: the network acts, the expert says what it would have done (DAgger: Ross et al., AISTATS 2011)."""
-
-    every: int = Field(gt=0)
-    """Steps from one round to the next; there is none at the last step."""
-    episodes: int = Field(gt=0)
-    """A round, divided among the levels as the demonstrations are."""
-    first_seed: int = Field(default=500_000_000, ge=0)
-    longest: int = Field(default=40, gt=0)
-    """An episode is broken off after so many steps."""
 
 
 class Recipe(_Table):
@@ -147,20 +133,8 @@ class Recipe(_Table):
     speech: Speech | None = None
     network: NetworkSpec = NetworkSpec()
     training: Training
-    practice: Practice | None = None
     start: dict[str, Annotated[str, Field(pattern=r"^[\w-][\w.-]{0,99}$")]] = {}
     """What to begin with: `network`, or the name of an input (its encoder and sense) → a run beside this one."""
-
-    @model_validator(mode="after")
-    def _practice_stays_apart(self) -> Self:
-        if self.practice:
-            if self.practice.every >= self.training.steps:
-                raise ValueError("practice.every must be less than training.steps, or there is no practice")
-            first, most = self.practice.first_seed, max(level.episodes for level in self.data.levels)
-            rounds = -(-self.training.steps // self.practice.every)  # the first of seeds behind one round's
-            if not self.data.first_seed + most <= first <= self.data.held_out_seed - rounds * self.practice.episodes:
-                raise ValueError("practice.first_seed must lie behind the training seeds and well before held_out_seed")
-        return self
 
     @model_validator(mode="after")
     def _there_is_something_to_learn(self) -> Self:

@@ -13,6 +13,7 @@ import numpy as np
 from sensorimotor.errors import SpeechError
 from sensorimotor.files import replacing
 from sensorimotor.perception.utterance import Endpointer
+from sensorimotor.pipelines.cached import read_arrays
 from sensorimotor.pipelines.sound import SAMPLE_RATE
 from sensorimotor.pipelines.speech import VOICED, speaker
 
@@ -118,6 +119,7 @@ def speech_bank(
 
     Raises:
         SpeechError: A speaker cannot be had, or a text is longer than `limit_s` whoever says it.
+        CacheError: What is in `cache` is damaged.
     """
     path = cache / f"speech-{script.key()}.npz"
     # What a file or a program says can change behind its name; only synthesisers say the same for ever.
@@ -152,11 +154,10 @@ def speech_bank(
                 samples=np.concatenate([sound for _, _, sound in kept]),
                 lengths=np.array([len(sound) for _, _, sound in kept], np.int64),
             )
-    with np.load(path, allow_pickle=False) as bank:
-        limit = round(script.limit_s * SAMPLE_RATE)
-        ends = np.cumsum(bank["lengths"])
-        spans = np.stack([ends - bank["lengths"], ends], 1)
-        return SpeechBank(script.texts, bank["text_of"], bank["speakers"], bank["samples"], spans, limit)
+    text_of, speakers, samples, lengths = read_arrays(path, "text_of", "speakers", "samples", "lengths")
+    ends = np.cumsum(lengths)
+    spans = np.stack([ends - lengths, ends], 1)
+    return SpeechBank(script.texts, text_of, speakers, samples, spans, round(script.limit_s * SAMPLE_RATE))
 
 
 def _speak(script: Script, lines: Sequence[tuple[int, str]]) -> list[np.ndarray | None]:

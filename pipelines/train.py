@@ -22,12 +22,10 @@ from sensorimotor.perception.modality import Audio
 from sensorimotor.pipelines import babyai
 from sensorimotor.pipelines.batches import Batch, Batches
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
-from sensorimotor.pipelines.expert import read_lessons
 from sensorimotor.pipelines.hardware import describe_machine, versions
 from sensorimotor.pipelines.imitation import alignment_loss, hear, imitation_loss, pointing_loss, unroll
 from sensorimotor.pipelines.judging import AT_ONCE, held_out_logits, understood
 from sensorimotor.pipelines.material import Material, Report, gather
-from sensorimotor.pipelines.practice import practise
 from sensorimotor.pipelines.recipe import Recipe, parse_recipe
 from sensorimotor.pipelines.tutor import Tutor
 
@@ -169,8 +167,6 @@ class _Run:
             except RuntimeError as error:
                 raise CheckpointError(f"the checkpoint in {out} does not fit together: {error}") from error
         else:
-            for left in self._practised(0).parent.glob("*.npz"):  # by a run that came to no checkpoint
-                left.unlink()
             for part, name in recipe.start.items():
                 self._begin_with(part, name)
         self.network.to(device)
@@ -181,7 +177,7 @@ class _Run:
             state = self.optimizer.state_dict()
             state["state"] = started.optimizer
             self.optimizer.load_state_dict(state)
-        self.batches = self._batches()
+        self.batches = Batches(material.demonstrations, material.bank, material.tokenizer, plan, recipe.seed)
         self.log = self._log_lines_until(self.step)
 
     def _begin_with(self, part: str, name: str) -> None:
@@ -195,7 +191,7 @@ class _Run:
             raise RecipeError(f"start.{part} = {name!r}: that run has no such part, or learnt other words")
         theirs = before.network.signature.inputs
         hears = any(isinstance(modality, Audio) for key, modality in theirs.items() if part in ("network", key))
-        lessons = (*(("reader.", "pointer.") if part == "network" else ()), *(("speller.",) if hears else ()))
+        lessons = (*(("reader.",) if part == "network" else ()), *(("speller.",) if hears else ()))
         try:
             self.network.load_state_dict(weights, strict=False)
             self.tutor.load_state_dict(
@@ -207,59 +203,14 @@ class _Run:
         self.record["seconds"] += before.record["seconds"]
         self.record.setdefault("begun_with", {})[name] = {"steps": before.step, "seconds": before.record["seconds"]}
 
-    def _batches(self) -> Batches:
-        """Batches of all demonstrations, and of all that was practised by now."""
-        rounds = [step for step in self._rounds() if step < self.step or self._practised(step).exists()]
-        if missing := [path for step in rounds if not (path := self._practised(step)).exists()]:
-            raise CheckpointError(f"{missing[0]} is missing: without what was practised there the run cannot continue")
-        practised = [read_lessons(self._practised(step)) for step in rounds]
-        material = self.material
-        return Batches(
-            material.demonstrations,
-            material.bank,
-            material.tokenizer,
-            self.recipe.training,
-            self.recipe.seed,
-            practised,
-        )
-
-    def _rounds(self) -> range:
-        """The steps at which there was practice by now."""
-        every = self.recipe.practice.every if self.recipe.practice else self.recipe.training.steps
-        return range(every, min(self.step + 1, self.recipe.training.steps), every)
-
-    def _practised(self, step: int) -> Path:
-        return self.out / "practice" / f"{step}.npz"
-
-    def _practise(self) -> None:
-        """A round of practice, if there is one at this step and it has not been held yet."""
-        plan, data = self.recipe.practice, self.recipe.data
-        path = self._practised(self.step)
-        if plan is None or self.step not in self._rounds():
-            return
-        if path.exists():  # a run that was killed goes back behind a round that it has held already
-            self.batches = self._batches()
-            return
-        self.report("data", {"what": f"practice at step {self.step}", "total": None})
-        began, all_shown = time.monotonic(), sum(level.episodes for level in data.levels)
-        shares = [(level.id, -(-plan.episodes * level.episodes // all_shown)) for level in data.levels]
-        first_seed = plan.first_seed + self.step // plan.every * plan.episodes
-        practise(
-            self.network,
-            shares,
-            first_seed,
-            path,
-            considerate=data.expert == "considerate",
-            longest=plan.longest,
-            leave_out=data.is_novel,
-        )
-        self.batches = self._batches()
-        self.record["seconds"] += time.monotonic() - began
-
     def _log_lines_until(self, step: int) -> list[str]:
         path = self.out / "log.jsonl"
-        lines = path.read_text().splitlines() if path.exists() and step else []
-        return [line for line in lines if json.loads(line)["step"] <= step]
+        if not path.exists() or not step:
+            return []
+        try:
+            return [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}): remove it, and the run continues") from error
 
     def learn(self, should_stop: Callable[[int], bool]) -> None:
         """Run to the recipe's last step, or until told to stop; either way a checkpoint is written."""
@@ -269,7 +220,6 @@ class _Run:
         last_saved = time.monotonic()
         with SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step) as board:
             while self.step < plan.steps and not should_stop(self.step):
-                self._practise()
                 numbers = self._train_step()
                 for name, value in numbers.items():
                     board.add_scalar(f"train/{name}", value, self.step)
@@ -322,7 +272,7 @@ class _Run:
             losses["imitation"] = imitation_loss(unrolled.logits, batch.actions)
             accuracy = float((unrolled.logits.argmax(1) == batch.actions).float().mean())
             if plan.pointing > 0:
-                losses["pointing"] = pointing_loss(self.tutor, batch, unrolled)
+                losses["pointing"] = pointing_loss(batch, unrolled)
         if plan.alignment > 0 and heard is not None and batch.spoken is not None:
             losses["alignment"] = alignment_loss(self.network, self.tutor, batch.spoken, heard)
         return losses, accuracy

@@ -1,7 +1,7 @@
-"""What a network is told while it learns and nobody needs afterwards: three linear layers that ask for what is known.
+"""What a network is told while it learns and nobody needs afterwards: two linear layers that ask for words.
 
-They read the words of an instruction off its summary, written or spoken; spell them along the sound (CTC: Graves et
-al., ICML 2006); and point at the instructed objects in the scene. None of it is exported.
+They read the words of an instruction off its summary, written or spoken, and spell them along the sound (CTC: Graves
+et al., ICML 2006). None of it is exported.
 """
 
 import torch
@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from sensorimotor.models.network import NetworkSpec
 from sensorimotor.perception.tokenizer import PAD, Tokenizer
-from sensorimotor.pipelines.grounding import MEANINGS
 
 BLANK = PAD
 """CTC's blank: padding is never said."""
 
 
 class Tutor(nn.Module):
-    """The three layers and their losses (nats).
+    """The two layers and their losses (nats).
 
     Args:
         spec: Sizes of the network that is taught.
@@ -29,7 +28,6 @@ class Tutor(nn.Module):
         self.words, self.vocabulary = tokenizer.max_tokens, tokenizer.size
         self.reader = nn.Linear(spec.dim, self.words * self.vocabulary)
         self.speller = nn.Linear(spec.audio_dim, self.vocabulary)
-        self.pointer = nn.Linear(spec.dim, MEANINGS)
 
     def read(self, summary: Tensor) -> Tensor:
         """Summaries `(rows, dim)` → logits of the word at every place `(rows, words, vocabulary)`."""
@@ -48,12 +46,6 @@ class Tutor(nn.Module):
         length = (said != PAD).sum(1)
         loss = F.ctc_loss(log_probabilities, said, mask.sum(1), length, BLANK, reduction="none", zero_infinity=True)
         return loss.mean()
-
-    def mispointed(self, scene: Tensor, cells: Tensor) -> Tensor:
-        """Mean cross-entropy of a frame, summed over its tokens `(rows, n, dim)`; `cells` int64 `(rows, n)`."""
-        if not len(scene):
-            return scene.new_zeros(())
-        return F.cross_entropy(self.pointer(scene.float()).flatten(0, 1), cells.flatten(), reduction="sum") / len(cells)
 
     @torch.no_grad()
     def understood(self, summary: Tensor, words: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ from itertools import product
 import pytest
 import torch
 
+from sensorimotor.fusion.aspects import ASPECTS, ROLES
 from sensorimotor.fusion.fusion import FilmBlock, Fusion, TokenShape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -201,28 +202,32 @@ def test_what_is_asked_for_decides_what_is_looked_for():
     assert interaction.abs().max() > 1e-3
 
 
-def test_the_scene_comes_back_token_by_token_in_the_light_of_what_is_asked_for():
+def test_evidence_comes_back_token_by_token_for_what_is_told_and_not_for_what_is_seen():
     torch.manual_seed(0)
     net = Fusion({name: SHAPES[name] for name in ("camera", "wrist", "mic")}, DIM).eval()
-    summaries = list(torch.randn(3, 2, DIM))
-    scenes = [(torch.randn(2, n, DIM), torch.ones(2, n, dtype=torch.bool)) for n in (6, 4)]
-    found, lit = net.look(summaries, scenes)
+    summaries = {name: torch.randn(2, DIM) for name in net.senses}
+    scenes = {
+        name: (torch.randn(2, n, DIM), torch.ones(2, n, dtype=torch.bool)) for name, n in (("camera", 6), ("wrist", 4))
+    }
+    found, evidence = net.look(summaries, scenes)
     assert found.shape == (2, DIM)
-    assert [tokens.shape for tokens in lit] == [(2, 6, DIM), (2, 4, DIM)]
-    scenes[1][0][:, 2] += 1
+    assert [one.shape for one in evidence] == [(2, ASPECTS, 6, ROLES), (2, ASPECTS, 4, ROLES)]
+    scenes["wrist"][0][:, 2] += 1
     _, other = net.look(summaries, scenes)
-    assert torch.equal(other[0], lit[0])
-    assert [differ(other[1][:, i], lit[1][:, i]) for i in range(4)] == [False, False, True, False]
-    asked = [*summaries[:2], summaries[2].flip(0)]
-    assert all(differ(ours, theirs) for ours, theirs in zip(net.look(asked, scenes)[1], other, strict=True))
+    assert torch.equal(other[0], evidence[0])
+    assert [differ(other[1][:, :, i], evidence[1][:, :, i]) for i in range(4)] == [False, False, True, False]
+    _, same = net.look(summaries | {"camera": summaries["camera"].flip(0)}, scenes)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(same, other, strict=True))
+    _, asked = net.look(summaries | {"mic": summaries["mic"].flip(0)}, scenes)
+    assert all(differ(ours, theirs) for ours, theirs in zip(asked, other, strict=True))
 
 
 def test_masked_scene_tokens_are_not_found_and_nothing_is_found_in_none():
     torch.manual_seed(0)
     net = Fusion({name: SHAPES[name] for name in ("camera", "mic")}, DIM).eval()
-    summaries, tokens = list(torch.randn(2, 2, DIM)), torch.randn(2, 6, DIM)
+    summaries, tokens = {name: torch.randn(2, DIM) for name in net.senses}, torch.randn(2, 6, DIM)
     mask = torch.arange(6).expand(2, 6) < 3
-    found, _ = net.look(summaries, [(tokens, mask)])
+    found, _ = net.look(summaries, {"camera": (tokens, mask)})
     tokens[:, 3:] = 1e3
-    assert torch.equal(net.look(summaries, [(tokens, mask)])[0], found)
-    assert net.look(summaries, [(tokens, torch.zeros_like(mask))])[0].isfinite().all()
+    assert torch.equal(net.look(summaries, {"camera": (tokens, mask)})[0], found)
+    assert net.look(summaries, {"camera": (tokens, torch.zeros_like(mask))})[0].isfinite().all()

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sensorimotor.errors import CheckpointError
-from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sensorimotor.models.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FULL = Path("/dev/full")
@@ -88,15 +88,15 @@ def test_no_checkpoint_is_no_checkpoint(tmp_path, where):
 
 
 def test_a_newer_format_is_refused(written):
-    rewrite(written, lambda info, _: info.update(format=3))
-    with pytest.raises(CheckpointError, match=r"newer version \(format 3, this reads 2\)"):
+    rewrite(written, lambda info, _: info.update(format=FORMAT + 1))
+    with pytest.raises(CheckpointError, match=rf"newer version \(format {FORMAT + 1}, this reads {FORMAT}\)"):
         load_checkpoint(written)
 
 
-@pytest.mark.parametrize("older", [1, 0])
+@pytest.mark.parametrize("older", [FORMAT - 1, 0])
 def test_an_older_format_is_refused_with_what_to_do(written, older):
     rewrite(written, lambda info, _: info.update(format=older))
-    with pytest.raises(CheckpointError, match=rf"older version \(format {older}, this reads 2\): train again"):
+    with pytest.raises(CheckpointError, match=rf"older version \(format {older}, this reads {FORMAT}\): train again"):
         load_checkpoint(written)
 
 

@@ -1,6 +1,7 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,11 @@ def test_it_passed_the_gate_on_every_subset_and_over_a_thousand_closed_loop_step
         for error in ("max_error", "stream_max_error", "closed_loop_max_error"):
             assert 0 <= report[error] <= report["tolerance"] == 1e-4
     assert json.loads(exported.done.stdout)["parity"] == parts
+
+
+def test_no_file_says_where_it_was_made(tiny_bundle):
+    code = str(Path(module.__file__).parent).encode()
+    assert not [name for name, content in files(tiny_bundle).items() if code in content or b'File "' in content]
 
 
 def test_everybody_may_read_every_file(tiny_bundle):

@@ -1,13 +1,15 @@
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
+from sensorimotor.fusion.aspects import ASPECTS, ROLES
 from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN
 from sensorimotor.pipelines.batches import Batch, Batches, Spoken, as_they_are, obscured
 from sensorimotor.pipelines.frames import FrameTable
+from sensorimotor.pipelines.grounding import unpacked
 from sensorimotor.pipelines.recipe import Senses, Training
 
 BOTH = ("camera", "mic"), ("camera", "instruction")
@@ -19,10 +21,10 @@ def batches(material):
 
     off = {"lost_frames": 0, "stale_frames": 0, "unknown_words": 0, "alignment_utterances": 0}
 
-    def make(seed=3, senses=((BOTH[0], 1.0), (BOTH[1], 3.0)), bank=material.bank, played=(), **plan):
+    def make(seed=3, senses=((BOTH[0], 1.0), (BOTH[1], 3.0)), bank=material.bank, **plan):
         chosen = tuple(Senses(inputs=inputs, weight=weight) for inputs, weight in senses)
         training = Training(**{"steps": 1, "batch_episodes": 6, "senses": chosen} | off | plan)
-        return Batches(material.demonstrations, bank, material.tokenizer, training, seed, played)
+        return Batches(material.demonstrations, bank, material.tokenizer, training, seed)
 
     return make
 
@@ -79,7 +81,8 @@ def test_rows_are_whole_episodes_as_the_expert_played_and_the_camera_saw_them(ba
         assert batch.time[rows].tolist() == list(range(shown.lengths[number]))
         assert np.array_equal(batch.frames[rows].numpy(), table.render(shown.symbols[span]))
         assert batch.actions[rows].tolist() == shown.actions[span].tolist()
-        assert np.array_equal(batch.cells[rows].reshape(-1, 7, 7), shown.cells[span].transpose(0, 2, 1))
+        fits = unpacked(shown.cells[span].transpose(0, 2, 1))
+        assert np.array_equal(batch.fits[rows].reshape(fits.shape), fits)
         assert batch.words[i].tolist() == material.tokenizer.encode(shown.missions[number]).tolist()
     assert batch.frame_present.all()
     assert not batch.frame_age_s.any()
@@ -95,7 +98,7 @@ def test_a_stale_frame_is_the_one_before_and_is_known_to_be_old(batches, materia
         place = shown.starts[chosen[batch.episode[row]]] + batch.time[row].item() - 1
         assert np.array_equal(batch.frames[row].numpy(), table.render(shown.symbols[place : place + 1])[0])
         assert batch.frame_age_s[row] == pytest.approx(0.1)
-        assert batch.cells[row].tolist() == shown.cells[place].T.ravel().tolist()
+        assert np.array_equal(batch.fits[row], unpacked(shown.cells[place].T.ravel()))
 
 
 def test_frames_get_lost_as_often_as_the_recipe_says(batches):
@@ -182,7 +185,7 @@ def test_a_batch_may_be_there_to_listen_to_only(batches):
         if field.name != "spoken":
             assert len(getattr(batch, field.name)) == 0
     assert batch.frames.shape[1:] == (56, 56, 3)
-    assert batch.cells.shape[1:] == (49,)
+    assert batch.fits.shape[1:] == (49, ROLES, ASPECTS)
 
 
 def test_utterances_to_judge_by_are_those_of_the_bank_as_they_are(batches, material):
@@ -194,52 +197,6 @@ def test_utterances_to_judge_by_are_those_of_the_bank_as_they_are(batches, mater
     for sound, length, words in zip(spoken.sound, spoken.length, spoken.words, strict=True):
         (text,) = (text for text in bank.texts if material.tokenizer.encode(text).tolist() == words.tolist())
         assert any(np.array_equal(sound[:length, 0], bank.utterance(i)) for i in bank.saying(text))
-
-
-# Practice
-
-
-@pytest.fixture
-def played(material):
-    """The held-out episodes as if the network had played them: they differ from all that was shown by their actions."""
-    known = set(material.demonstrations.missions)
-    own = material.held_out.only(lambda mission: mission in known)
-    assert len(own) > 3
-    return replace(own, actions=np.full_like(own.actions, 6))
-
-
-@pytest.mark.parametrize(
-    ("part", "least", "most"), [(0.5, 0.4, 0.6), (0.2, 0.12, 0.28), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)]
-)
-def test_what_was_practised_makes_up_its_part_of_a_batch(batches, played, part, least, most):
-    batch = batches(batch_episodes=200, practice=part, senses=((BOTH[1], 1.0),), played=[played]).training_batch(0)
-    own = [bool((batch.actions[batch.episode == i] == 6).all()) for i in range(200)]
-    assert np.mean(own) == (pytest.approx(part, abs=0.1) if part % 1 else part)
-
-
-def test_all_rounds_of_practice_are_drawn_from_with_their_missions(batches, played, material):
-    later = replace(played, actions=np.full_like(played.actions, 5))
-    batch = batches(batch_episodes=60, practice=1.0, senses=((BOTH[1], 1.0),), played=[played, later]).training_batch(0)
-    assert set(batch.actions.tolist()) == {5, 6}
-    table, seen = FrameTable(), set()
-    for i in range(60):
-        first = batch.frames[batch.episode == i][0].numpy()
-        starts = [s for s in played.starts[:-1] if np.array_equal(table.render(played.symbols[s : s + 1])[0], first)]
-        missions = {played.missions[list(played.starts).index(start)] for start in starts}
-        assert tuple(batch.words[i].tolist()) in {tuple(material.tokenizer.encode(mission)) for mission in missions}
-        seen |= missions
-    assert len(seen) > 2
-
-
-def test_before_the_first_round_there_is_nothing_of_it(batches):
-    assert same(batches(practice=1.0).training_batch(0), batches(practice=0.0).training_batch(0))
-
-
-def test_a_mission_that_was_only_practised_is_no_reason_to_stop(batches, played):
-    """Other seeds can bring a mission that no demonstration was about: there are more missions than episodes."""
-    new = replace(played, missions=("go to the grey door", *played.missions[1:]))
-    batch = batches(practice=1.0, batch_episodes=50, played=[new]).training_batch(0)
-    assert len(batch.words) == 50
 
 
 # Unknown words

@@ -7,12 +7,17 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from sensorimotor.pipelines.babyai import ACTIONS, make_level
 from sensorimotor.pipelines.expert import Lesson
 from sensorimotor.pipelines.frames import FrameTable
-from sensorimotor.pipelines.grounding import ELSEWHERE, OBJECT, PLACE, instructed_cells
+from sensorimotor.pipelines.grounding import Grounding, unpacked
 
 PICKUP, DROP = ACTIONS.index("pickup"), ACTIONS.index("drop")
 OWN = (3, 6)
 """Where the agent itself is in its view, and what it carries."""
 LOCAL, PICK, PUT_NEXT = "BabyAI-GoToLocal-v0", "BabyAI-PickupLoc-v0", "BabyAI-PutNextLocal-v0"
+
+
+OBJECT, PLACE = 0, 1
+"""Roles: what to go to, fetch or move; what to put it next to."""
+COLOR, KIND, DIRECTION = range(3)
 
 
 class Moment(NamedTuple):
@@ -33,8 +38,18 @@ def moments(level, seeds):
             ended = lesson.act(action)
 
 
-def marked(cells, meaning):
-    return [tuple(map(int, cell)) for cell in np.argwhere(cells == meaning)]
+def marked(cells, role):
+    """The cells with what fits a role in every aspect."""
+    return fitting(unpacked(cells)[..., role, :].all(-1))
+
+
+def fitting(cells):
+    return [tuple(map(int, cell)) for cell in np.argwhere(cells)]
+
+
+def look(game):
+    """What fits in the view of a game that has just begun."""
+    return Grounding(game).look(game.gen_obs()["image"])
 
 
 def is_what(symbol, description):
@@ -81,7 +96,7 @@ def test_where_a_place_is_meant_only_what_lies_there_is_marked():
 def test_marks_lie_where_the_camera_shows_the_object(room):
     game = room({(5, 2): "red ball", (4, 4): "blue key"}, "red ball")
     view = game.gen_obs()["image"]
-    ((column, row),) = marked(instructed_cells(game, view), OBJECT)
+    ((column, row),) = marked(Grounding(game).look(view), OBJECT)
     frame = FrameTable().render(view[None])[0].astype(int)
     redness = (frame[..., 0] - frame[..., 1]).reshape(7, 8, 7, 8).sum((1, 3))
     assert np.unravel_index(redness.argmax(), redness.shape) == (row, column)
@@ -89,13 +104,41 @@ def test_marks_lie_where_the_camera_shows_the_object(room):
 
 
 def test_what_is_behind_or_hidden_is_not_marked(room):
-    behind = room({(1, 3): "red ball"}, "red ball")
-    assert not instructed_cells(behind, behind.gen_obs()["image"]).any()
+    assert not look(room({(1, 3): "red ball"}, "red ball")).any()
     game = room({(6, 3): "red ball"}, "red ball")
-    view = game.gen_obs()["image"].copy()
-    ((column, row),) = marked(instructed_cells(game, view), OBJECT)
+    view, grounding = game.gen_obs()["image"].copy(), Grounding(game)
+    ((column, row),) = marked(grounding.look(view), OBJECT)
     view[column, row] = 0  # as behind a closed door
-    assert not instructed_cells(game, view).any()
+    assert not grounding.look(view).any()
+
+
+def test_what_fits_in_one_aspect_only_is_said_to_fit_in_that(room):
+    game = room({(6, 3): "red ball", (5, 2): "red key", (5, 4): "blue ball", (4, 4): "grey box"}, "red ball")
+    fits = unpacked(look(game))[..., OBJECT, :]
+    # two columns ahead are two rows up, and what lies at a smaller y lies on the left
+    assert fitting(fits[..., COLOR]) == [(2, 4), (3, 3)]
+    assert fitting(fits[..., KIND]) == [(3, 3), (4, 4)]
+    assert fitting(fits[..., DIRECTION]) == [(2, 4), (3, 3), (4, 4), (4, 5)]  # none is named: all are where they may be
+
+
+def test_a_direction_means_where_things_were_at_the_start():
+    """ "The ball on your left" is still meant when it is no longer on the left."""
+    turned = 0
+    for seed in range(60):
+        game = make_level(PICK)
+        game.reset(seed=seed)
+        if game.instrs.desc.loc not in ("left", "right"):
+            continue
+        grounding = Grounding(game)
+        meant = game.instrs.desc.obj_set
+        for _ in range(4):
+            game.step(ACTIONS.index("left"))
+            view = game.gen_obs()["image"]
+            assert set(marked(grounding.look(view), OBJECT)) == {
+                cell for thing in meant if (cell := game.relative_coords(*thing.cur_pos)) and view[cell][0]
+            }
+            turned += bool(marked(grounding.look(view), OBJECT))
+    assert turned > 10
 
 
 def test_putting_next_marks_what_to_move_and_what_to_put_it_next_to():
@@ -107,30 +150,36 @@ def test_putting_next_marks_what_to_move_and_what_to_put_it_next_to():
             assert is_what(view[cell], game.instrs.desc_fixed)
         moved, fixed = moved + len(marked(cells, OBJECT)), fixed + len(marked(cells, PLACE))
         if game.carrying is not None and game.carrying in game.instrs.desc_move.obj_set:
-            assert cells[OWN] == OBJECT
+            assert OWN in marked(cells, OBJECT)
             carried += 1
     assert min(moved, fixed, carried) > 15
 
 
 def test_what_is_carried_is_marked_where_the_agent_stands_and_only_while_it_is_carried(room):
     game = room({(4, 3): "red ball"}, "red ball")
-    assert marked(instructed_cells(game, game.gen_obs()["image"]), OBJECT) == [(3, 5)]
+    grounding = Grounding(game)
+
+    def now():
+        return marked(grounding.look(game.gen_obs()["image"]), OBJECT)
+
+    assert now() == [(3, 5)]
     game.step(PICKUP)
     assert game.carrying is not None
-    assert marked(instructed_cells(game, game.gen_obs()["image"]), OBJECT) == [OWN]
+    assert now() == [OWN]
     game.step(DROP)
-    assert marked(instructed_cells(game, game.gen_obs()["image"]), OBJECT) == [(3, 5)]
+    assert now() == [(3, 5)]
 
 
 def test_something_else_that_is_carried_is_not_marked(room):
     game = room({(4, 3): "blue key", (3, 1): "red ball"}, "red ball")
+    grounding = Grounding(game)
     game.step(PICKUP)
     assert game.carrying.type == "key"
-    assert instructed_cells(game, game.gen_obs()["image"])[OWN] == ELSEWHERE
+    assert OWN not in marked(grounding.look(game.gen_obs()["image"]), OBJECT)
 
 
 def test_a_sequence_of_missions_has_nothing_marked():
     game = make_level("BabyAI-GoToSeq-v0")
     for seed in range(3):
         game.reset(seed=seed)
-        assert not instructed_cells(game, game.gen_obs()["image"]).any()
+        assert not look(game).any()

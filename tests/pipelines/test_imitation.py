@@ -1,10 +1,12 @@
 import copy
+import math
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
+from sensorimotor.fusion.aspects import ASPECTS, ROLES
 from sensorimotor.models.network import Network
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
@@ -99,7 +101,7 @@ def test_episodes_of_a_batch_do_not_know_of_each_other(tiny_network, batches):
             alone = unrolled(tiny_network, batches.held_out_batch(np.array([episode]), inputs))
             rows = batches.held_out_batch(EPISODES, inputs).episode == i
             assert together.logits[rows].numpy() == pytest.approx(alone.logits.numpy(), abs=1e-5)
-            assert together.scene[rows].numpy() == pytest.approx(alone.scene.numpy(), abs=1e-5)
+            assert together.evidence[rows].numpy() == pytest.approx(alone.evidence.numpy(), abs=1e-5)
 
 
 def test_the_loss_is_the_cross_entropy_of_what_the_expert_did():
@@ -158,8 +160,8 @@ def test_alignment_teaches_ear_and_reading_and_leaves_the_eye_alone(tiny_network
     loss = alignment_loss(network, tutor, spoken, hear(network, spoken))
     assert loss.item() > 0
     loss.backward()
-    assert learnt(**network.encoders, reader=tutor.reader, speller=tutor.speller, pointer=tutor.pointer) == {
-        "camera": False, "mic": True, "instruction": True, "reader": True, "speller": True, "pointer": False,
+    assert learnt(**network.encoders, reader=tutor.reader, speller=tutor.speller) == {
+        "camera": False, "mic": True, "instruction": True, "reader": True, "speller": True,
     }  # fmt: skip
 
 
@@ -192,33 +194,42 @@ def test_learning_to_listen_brings_speech_and_text_together(tiny_recipe, materia
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_pointing_teaches_the_eye_in_the_light_of_the_instruction(tiny_network, batches, tutor):
+def test_pointing_teaches_the_eye_in_the_light_of_the_instruction(tiny_network, batches):
     network = copy.deepcopy(tiny_network).train()
     batch = batches.held_out_batch(EPISODES, ("camera", "instruction"))
-    loss = pointing_loss(tutor, batch, unrolled(network, batch))
+    loss = pointing_loss(batch, unrolled(network, batch))
     assert loss.item() > 0
     loss.backward()
-    assert learnt(**network.encoders, reader=tutor.reader, pointer=tutor.pointer) == {
-        "camera": True, "mic": False, "instruction": True, "reader": False, "pointer": True,
+    assert learnt(**network.encoders, search=network.core.fusion.search, head=network.core.head) == {
+        "camera": True, "mic": False, "instruction": True, "search": True, "head": False,
     }  # fmt: skip
 
 
-def test_pointing_is_learnt_only_where_something_is_seen_and_told(tiny_network, batches, tutor):
+def test_pointing_is_learnt_only_where_something_is_seen_and_told(tiny_network, batches):
     with torch.inference_mode():
         silent = batches.held_out_batch(EPISODES, ("camera",))
-        assert pointing_loss(tutor, silent, unrolled(tiny_network, silent)).item() == 0
+        assert pointing_loss(silent, unrolled(tiny_network, silent)).item() == 0
         blind = batches.held_out_batch(EPISODES, ("mic", "instruction"))
-        assert pointing_loss(tutor, blind, unrolled(tiny_network, blind)).item() == 0
+        assert pointing_loss(blind, unrolled(tiny_network, blind)).item() == 0
         told = batches.held_out_batch(EPISODES, ("camera", "mic"))
         made = unrolled(tiny_network, told)
-        whole = pointing_loss(tutor, told, made).item()
+        whole = pointing_loss(told, made).item()
         assert whole > 0
         sees = told.frame_present.clone()
         sees[3:] = False
-        first = replace(told, frame_present=sees)
-        expected = tutor.mispointed(made.scene[:3], told.cells[:3]).item()
-        assert pointing_loss(tutor, first, made).item() == pytest.approx(expected)
-        assert expected != pytest.approx(whole)
+        first = pointing_loss(replace(told, frame_present=sees), made).item()
+        three = replace(told, fits=told.fits[:3], episode=told.episode[:3], frame_present=sees[:3])
+        assert first == pointing_loss(three, replace(made, evidence=made.evidence[:3])).item()
+        assert first != pytest.approx(whole)
+
+
+def test_pointing_is_judged_by_every_cell_role_and_aspect(tiny_network, batches):
+    told = batches.held_out_batch(EPISODES, ("camera", "instruction"))
+    made = unrolled(tiny_network, told)
+    undecided = replace(made, evidence=torch.zeros_like(made.evidence))
+    assert pointing_loss(told, undecided).item() == pytest.approx(49 * ROLES * ASPECTS * math.log(2), rel=1e-5)
+    certain = replace(made, evidence=20.0 * (2 * told.fits.permute(0, 3, 1, 2).float() - 1))
+    assert pointing_loss(told, certain).item() < 1e-4
 
 
 def test_half_precision_computes_nearly_the_same_and_keeps_memory_in_full(tiny_network, batches):
@@ -247,12 +258,12 @@ def test_learning_from_one_batch_makes_the_loss_smaller(tiny_recipe, material, b
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_policy_without_ears_learns_from_words_alone(tiny_recipe, material, tutor):
+def test_a_policy_without_ears_learns_from_words_alone(tiny_recipe, material):
     network = Network(signature(utterance_s=None), tiny_recipe.network, material.tokenizer).train()
     batches = Batches(material.held_out, None, material.tokenizer, tiny_recipe.training, 3)
     batch = batches.held_out_batch(EPISODES, ("camera", "instruction"))
     assert batch.spoken is None
     made = unroll(network, batch, None)
-    loss = imitation_loss(made.logits, batch.actions) + pointing_loss(tutor, batch, made)
+    loss = imitation_loss(made.logits, batch.actions) + pointing_loss(batch, made)
     loss.backward()
     assert learnt(**network.encoders) == {"camera": True, "instruction": True}

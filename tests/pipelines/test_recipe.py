@@ -46,7 +46,7 @@ def test_what_is_not_said_has_a_default(content):
     assert recipe.speech is None
     assert recipe.network.dim == 128
     assert recipe.data.held_out_seed == 900_000_000
-    assert (recipe.practice, recipe.start, recipe.data.novel) == (None, {}, ())
+    assert (recipe.start, recipe.data.novel) == ({}, ())
     assert recipe.training.precision == "float32"
 
 
@@ -86,13 +86,8 @@ def test_a_recipe_survives_being_kept_as_json(tiny_recipe):
         ("speech.shares", {"flite": "much"}, r"speech\.shares\.flite: .*number"),
         ("training.batch_episodes", -1, r"training\.batch_episodes: .*greater than or equal to 0"),
         ("training.pointing", -0.1, r"training\.pointing: .*greater than or equal to 0"),
-        ("training.practice", 1.1, r"training\.practice: .*less than or equal to 1"),
         ("training.unknown_words", 1.0, r"training\.unknown_words: .*less than 1"),
         ("training.precision", "float16", r"training\.precision: .*'float32' or 'bfloat16' \(got 'float16'\)"),
-        ("practice", {"every": 5}, r"practice\.episodes: Field required"),
-        ("practice", {"every": 0, "episodes": 5}, r"practice\.every: .*greater than 0"),
-        ("practice", {"every": 5, "episodes": 5, "longest": 0}, r"practice\.longest: .*greater than 0"),
-        ("practice", {"every": 5, "episodes": 5, "rounds": 1}, r"practice\.rounds: Extra inputs are not permitted"),
         ("start", {"network": 5}, r"start\.network: .*string"),
         ("trainnig", {}, "trainnig: Extra inputs are not permitted"),
     ],
@@ -144,36 +139,6 @@ def test_seeds_may_touch(content, first, episodes, held_out):
     content["data"] |= {"first_seed": first, "held_out_seed": held_out}
     content["data"]["levels"][0]["episodes"] = episodes
     assert isinstance(parse_recipe(content, "tiny.toml"), Recipe)
-
-
-@pytest.mark.parametrize(
-    ("first", "steps", "every", "fits"),
-    [
-        (40, 6, 2, True),  # demonstrations end at seed 39
-        (39, 6, 2, False),
-        (0, 6, 2, False),
-        (910, 6, 2, True),  # rounds at steps 2 and 4, the second of seeds 930 to 939
-        (970, 6, 2, True),  # and of seeds 990 to 999
-        (971, 6, 2, False),
-        (970, 5, 2, True),  # again two rounds
-        (971, 5, 2, False),
-        (980, 6, 4, True),  # one round, of the seeds behind the first ten
-        (981, 6, 4, False),
-        (1000, 6, 2, False),
-        (1100, 6, 2, False),
-    ],
-)
-def test_seeds_of_practice_lie_between_those_of_training_and_validation(content, first, steps, every, fits):
-    content["data"] |= {"held_out_seed": 1000}
-    content["training"] |= {"steps": steps}
-    content["practice"] = {"every": every, "episodes": 10, "first_seed": first}
-    if fits:
-        assert parse_recipe(content, "tiny.toml").practice.first_seed == first
-    else:
-        with pytest.raises(
-            RecipeError, match=r"practice\.first_seed must lie behind the training seeds and well before"
-        ):
-            parse_recipe(content, "tiny.toml")
 
 
 def test_a_mission_is_novel_if_one_of_its_objects_is(content):
@@ -246,7 +211,6 @@ def test_a_wrong_recipe_is_wrong_use():
     [
         ({"speech": {"shares": {"flit": 3.0}}}, "shares names flit; the speakers are of"),
         ({"speech": {"held_out_speakers": ["espeak: en-us?rate=150"]}}, "cannot be trained on and held out"),
-        ({"practice": {"every": 99, "episodes": 4}}, "practice.every must be less than training.steps"),
         ({"data": {"novel": [""]}}, "novel"),
         ({"start": {"network": "../../elsewhere"}}, "start.network"),
     ],

@@ -11,8 +11,7 @@ import torch
 
 from sensorimotor.errors import CheckpointError, OutputPathError, RecipeError, UsageError, WorldError
 from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
-from sensorimotor.pipelines.expert import read_lessons
-from sensorimotor.pipelines.recipe import Practice, Recipe
+from sensorimotor.pipelines.recipe import Recipe
 from sensorimotor.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,7 +122,6 @@ def test_it_says_what_it_is_doing(uninterrupted, short):
     assert [numbers["step"] for kind, numbers in told if kind == "checkpoint"] == [6]
     said = [numbers["what"] for kind, numbers in told if kind == "data"]
     assert said[0] == "40 demonstrations of BabyAI-GoToObj-v0"
-    assert not [what for what in said if "practice" in what]
     judged = [numbers for kind, numbers in told if kind == "held out"]
     assert all(set(numbers["held_out"]) == SENSES and "understood" in numbers for numbers in judged)
     rates = [numbers["learning_rate"] for kind, numbers in told if kind == "step"]
@@ -191,85 +189,6 @@ def test_being_stopped_leaves_a_checkpoint_to_continue_from(tiny_recipe_file, ca
     told = json.loads(out)
     assert (told["finished"], told["steps"]) == (False, 1_000_000)
     assert load_checkpoint(tmp_path / "run").step == told["step"] >= 2
-
-
-# Practice
-
-
-@pytest.fixture(scope="session")
-def practising(short):
-    """Rounds of practice at the second and the fourth of six steps."""
-    plan = Practice(every=2, episodes=5, longest=6, first_seed=1000)
-    return changed(short.model_copy(update={"practice": plan}), "training", practice=0.8)
-
-
-@pytest.fixture(scope="session")
-def practised(practising, cache, tmp_path_factory, one_thread):
-    """The directory of a run with practice, and what it reported."""
-    out, told = tmp_path_factory.mktemp("runs") / "practised", []
-    train(practising, out, cache=cache, report=lambda kind, numbers: told.append((kind, numbers)))
-    return out, told
-
-
-def test_rounds_of_practice_are_held_in_time_and_with_seeds_of_their_own(practised):
-    out, told = practised
-    rounds = {path.name: read_lessons(path) for path in (out / "practice").iterdir()}
-    assert set(rounds) == {"2.npz", "4.npz"}  # and none behind the last step
-    assert rounds["2.npz"].seeds.tolist() == list(range(1005, 1010))
-    assert rounds["4.npz"].seeds.tolist() == list(range(1010, 1015))
-    assert max(rounds["4.npz"].lengths) <= 6
-    events = [numbers.get("what", numbers.get("step")) for kind, numbers in told if kind in ("data", "step")]
-    assert events[-8:] == [1, 2, "practice at step 2", 3, 4, "practice at step 4", 5, 6]
-
-
-def test_what_was_practised_is_learnt_from(practised, practising, cache, tmp_path):
-    without = changed(practising, "training", practice=0.0)
-    train(without, tmp_path, cache=cache)
-    mine, other = log(practised[0]), log(tmp_path)
-    assert mine[0] == other[0]  # until the first round
-    assert mine[1] != other[1]
-
-
-@pytest.mark.parametrize("stops", [(1,), (2,), (3, 4), (5,)], ids=str)
-def test_a_run_with_practice_that_was_interrupted_ends_as_if_it_had_not_been(
-    practising, cache, tmp_path, practised, stops
-):
-    for number, stop in enumerate(stops):
-        train(practising, tmp_path, cache=cache, resume=number > 0, stop_after=stop)
-    train(practising, tmp_path, cache=cache, resume=True)
-    assert same_run(tmp_path, practised[0])
-    for path in (practised[0] / "practice").iterdir():
-        assert (tmp_path / "practice" / path.name).read_bytes() == path.read_bytes()
-
-
-@pytest.mark.parametrize(("kept", "killed"), [(1, 3), (2, 4), (1, 5), (3, 5)])
-def test_a_run_with_practice_that_was_killed_goes_back_and_learns_from_it_all_the_same(
-    practising, cache, tmp_path, practised, kept, killed
-):
-    train(practising, tmp_path, cache=cache, stop_after=kept)
-    before = (tmp_path / "checkpoint.safetensors").read_bytes()
-    train(practising, tmp_path, cache=cache, resume=True, stop_after=killed)
-    (tmp_path / "checkpoint.safetensors").write_bytes(before)  # rounds of practice are ahead of it
-    train(practising, tmp_path, cache=cache, resume=True)
-    assert same_run(tmp_path, practised[0])
-
-
-def test_what_a_run_practised_that_left_no_checkpoint_is_not_what_another_learns_from(
-    practising, cache, tmp_path, practised
-):
-    (tmp_path / "practice").mkdir()
-    (tmp_path / "practice" / "2.npz").write_bytes((practised[0] / "practice" / "4.npz").read_bytes())
-    train(practising, tmp_path, cache=cache)
-    assert same_run(tmp_path, practised[0])
-
-
-def test_novel_missions_are_not_practised_either(practising, cache, tmp_path, practised):
-    novel = changed(practising, "data", novel=("ball",))
-    train(novel, tmp_path, cache=cache, stop_after=3)
-    practised_too = read_lessons(practised[0] / "practice" / "2.npz").missions
-    expected = tuple(mission for mission in practised_too if "ball" not in mission)
-    assert read_lessons(tmp_path / "practice" / "2.npz").missions == expected
-    assert len(expected) < len(practised_too)
 
 
 # Beginning with what others have learnt
@@ -521,11 +440,15 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_and_leaves_the_one_befo
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
-def test_a_run_whose_practice_is_gone_does_not_continue_without_it(practising, cache, tmp_path):
-    train(practising, tmp_path, cache=cache, stop_after=3)
-    (tmp_path / "practice" / "2.npz").unlink()
-    with pytest.raises(CheckpointError, match=r"2\.npz is missing"):
-        train(practising, tmp_path, cache=cache, resume=True)
+@pytest.mark.parametrize("damage", ['{"step": 1', "[]", "{}", "\0"])
+def test_a_damaged_log_does_not_break_a_run_with_a_riddle(short, cache, tmp_path, damage):
+    train(short, tmp_path, cache=cache, stop_after=2)
+    path = tmp_path / "log.jsonl"
+    path.write_text(path.read_text() + damage)
+    with pytest.raises(CheckpointError, match=r"log\.jsonl is damaged .*: remove it, and the run continues"):
+        train(short, tmp_path, cache=cache, resume=True)
+    path.unlink()
+    assert train(short, tmp_path, cache=cache, resume=True).step == short.training.steps
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(short, cache, tmp_path):

@@ -5,7 +5,6 @@ import torch
 
 from sensorimotor.models.network import NetworkSpec
 from sensorimotor.perception.tokenizer import BEGIN, PAD, Tokenizer
-from sensorimotor.pipelines.grounding import MEANINGS
 from sensorimotor.pipelines.tutor import BLANK, Tutor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -87,17 +86,8 @@ def test_too_short_an_utterance_for_its_words_is_passed_over(tutor):
     assert torch.isfinite(tokens.grad).all()
 
 
-def test_pointing_is_judged_by_all_cells_of_a_frame_together(tutor):
-    with torch.no_grad():
-        tutor.pointer.weight.zero_()
-        tutor.pointer.bias.zero_()
-    cells = torch.randint(MEANINGS, (3, 49))
-    assert tutor.mispointed(torch.zeros(3, 49, 16), cells).item() == pytest.approx(49 * math.log(MEANINGS), rel=1e-5)
-
-
 def test_without_rows_there_is_nothing_wrong_and_nothing_breaks(tutor):
     assert tutor.misread(torch.zeros(0, 16), words_of("go")[:0]).item() == 0
-    assert tutor.mispointed(torch.zeros(0, 49, 16), torch.zeros(0, 49, dtype=torch.int64)).item() == 0
 
 
 def test_losses_are_computed_in_full_precision(tutor):
