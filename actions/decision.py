@@ -62,7 +62,8 @@ class Decision:
         timings_ms: Duration of each stage, `encode.NAME`, `core` and `total` (ms). A row of a batch carries the
             time of its whole batch.
         labels: Names of the choices.
-        parameters: What the head gave, float32; for parity tests and people who want to see it.
+        parameters: What the head gave, float32: logits, or a plan `(horizon, size)`.
+        plan_age_s: Age of the oldest plan that `selected` comes from (s); None where nothing is planned.
     """
 
     policy: str
@@ -79,6 +80,7 @@ class Decision:
     timings_ms: dict[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     parameters: np.ndarray | None = None
+    plan_age_s: float | None = None
 
     @property
     def held(self) -> bool:
@@ -86,7 +88,7 @@ class Decision:
         return any(verdict.verdict in ("hold", "deny", "stop") for verdict in self.verdicts)
 
     def alternatives(self, k: int = 3) -> list[Alternative]:
-        """The `k` most probable choices, best first."""
+        """The `k` most probable choices or switches, best first."""
         if self.probabilities is None:
             return []
         best = np.argsort(-self.probabilities, kind="stable")[:k]
@@ -104,6 +106,7 @@ class Decision:
             "label": self.label,
             "confidence": None if self.confidence is None else round(self.confidence, 6),
             "novelty": self.novelty,
+            "plan_age_s": self.plan_age_s,
             "alternatives": [
                 {"action": a.action, "label": a.label, "probability": round(a.probability, 6)}
                 for a in self.alternatives()

@@ -57,6 +57,21 @@ class ActionSpace:
         """The name of one choice, switch or dimension."""
         return self.labels[index] if self.labels else str(index)
 
+    def describe(self, action: Any) -> str:
+        """An action in words: the name of a choice, the switches that are on, or values with their units.
+
+        >>> Box([0, 0], [1, 1], ("lift", "grip"), ("m", "")).describe([0.25, 1])
+        'lift 0.25 m, grip 1'
+        """
+        match self.space:
+            case spaces.Discrete():
+                return self.label(int(action))
+            case spaces.MultiBinary():
+                return " + ".join(self.label(int(i)) for i in np.flatnonzero(action)) or "nothing"
+        values = np.ravel(action)
+        units = self.units or ("",) * len(values)
+        return ", ".join(f"{self.label(i)} {value:.4g} {units[i]}".rstrip() for i, value in enumerate(values))
+
     def check(self, action: Any, what: str = "action") -> Any:
         """The action as the space's own type.
 

@@ -1,28 +1,29 @@
 """The trainable network of a policy: one encoder an input, and the core that turns their tokens into actions."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sensorimotor.actions.head import DiscreteHead, head_for
-from sensorimotor.errors import SignatureError
+from sensorimotor.actions.head import BoxHead, Head, head_for
+from sensorimotor.errors import EncoderError, SignatureError
 from sensorimotor.fusion.fusion import Fusion, TokenShape
+from sensorimotor.models.encoders import PretrainedSpec, Statistics, pretrained_encoder, small_encoder
 from sensorimotor.models.signature import Signature
-from sensorimotor.perception.audio_encoder import AudioEncoder
-from sensorimotor.perception.image_encoder import ImageEncoder
-from sensorimotor.perception.modality import Audio, Image, State, Text
-from sensorimotor.perception.state_encoder import StateEncoder
-from sensorimotor.perception.text_encoder import TextEncoder
+from sensorimotor.perception.modality import Image, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 
-Encoder = ImageEncoder | AudioEncoder | TextEncoder | StateEncoder
+ACTION = "action"
+"""The action among names of inputs; no input can be called so."""
 
 
 class NetworkSpec(BaseModel):
-    """Sizes of a network: the `[network]` table of a recipe."""
+    """Sizes and encoders of a network: the `[network]` table of a recipe.
+
+    What `encoders` does not name has a small one of its own that is trained from scratch.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,23 +33,25 @@ class NetworkSpec(BaseModel):
     state_dim: int = Field(default=64, ge=8, le=1024)
     dim: int = Field(default=128, ge=8, le=2048, multiple_of=4)
     blocks: int = Field(default=2, ge=0, le=12)
+    encoders: dict[str, PretrainedSpec] = {}
 
 
 class Core(nn.Module):
     """Everything after the encoders: fusion, memory and head."""
 
-    def __init__(self, fusion: Fusion, head: DiscreteHead):
+    def __init__(self, fusion: Fusion, head: Head):
         super().__init__()
         self.fusion, self.head = fusion, head
 
     def set_temperature(self, temperature: float) -> None:
-        """Calibrate the head: logits are divided by this."""
-        self.head.temperature.fill_(temperature)
+        """Calibrate the head: logits are divided by this; a plan of vectors has none."""
+        if not isinstance(self.head, BoxHead):
+            self.head.temperature.fill_(temperature)
 
     def forward(
         self, tokens: Sequence[Tensor], masks: Sequence[Tensor], present: Tensor, age_s: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step; see `Fusion`. Gives logits `(batch, choices)`, embedding `(batch, dim)` and the new memory."""
+        """One step; see `Fusion`. Gives what its head gives, embedding `(batch, dim)` and the new memory."""
         embedding, memory = self.fusion(tokens, masks, present, age_s, memory)
         return self.head(embedding), embedding, memory
 
@@ -59,12 +62,13 @@ class Network(nn.Module):
     Args:
         signature: What comes in and goes out.
         spec: Sizes.
-        tokenizer: For the text inputs; its vocabulary is the text encoders'.
-        statistics: State input → (mean, standard deviation) of the training data.
+        tokenizer: For the text inputs; its vocabulary is the text encoders'. A pretrained text encoder brings its own.
+        statistics: State input, or `ACTION`, → (mean, standard deviation) over the training data.
 
     Raises:
-        SignatureError: There is a text input and no tokenizer, no head for the action space, or an input is named
-            like something that torch modules have themselves (`type`, `keys`).
+        SignatureError: There is a text input and no tokenizer, an encoder does not fit its input, no head fits the
+            action space, or an input is named like something that torch modules have themselves (`type`, `keys`).
+        EncoderError: A pretrained encoder cannot be had.
     """
 
     def __init__(
@@ -72,30 +76,53 @@ class Network(nn.Module):
         signature: Signature,
         spec: NetworkSpec,
         tokenizer: Tokenizer | None = None,
-        statistics: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+        statistics: Statistics | None = None,
     ):
         super().__init__()
         if taken := [name for name in signature.names if hasattr(nn.ModuleDict(), name)]:
             raise SignatureError(f"{taken[0]!r} cannot name an input of a network, because torch has a use for it")
-        self.signature, self.spec, self.tokenizer = signature, spec, tokenizer
-        self.encoders = nn.ModuleDict(
-            {name: self._encoder(name, modality, statistics or {}) for name, modality in signature.inputs.items()}
-        )
+        if foreign := [name for name in spec.encoders if name not in signature.inputs]:
+            known = ", ".join(signature.names)
+            raise SignatureError(f"an encoder is stated for {foreign[0]!r}, which is none of the inputs {known}")
+        self.signature, self.tokenizer = signature, tokenizer
+        measured: Statistics = statistics or {}
+        encoders: dict[str, Any] = {}
+        described: dict[str, Any] = {}
+        for name, modality in signature.inputs.items():
+            try:
+                if name not in spec.encoders:
+                    width = int(getattr(spec, f"{modality.kind}_dim"))
+                    encoders[name] = small_encoder(modality, width, tokenizer, measured.get(name))
+                    continue
+                chosen = spec.encoders[name]
+                encoders[name], words = pretrained_encoder(modality, chosen, tokenizer)
+            except (SignatureError, EncoderError) as error:
+                raise type(error)(f"input {name!r}: {error}") from error
+            described[name] = chosen.model_copy(update={"architecture": encoders[name].architecture})
+            if words and isinstance(modality, Text):
+                self._read_with(Tokenizer.from_json(words, modality.max_tokens))
+        self.encoders, self.spec = nn.ModuleDict(encoders), spec.model_copy(update={"encoders": described})
+        for encoder in self._frozen():
+            encoder.requires_grad_(False)
         fusion = Fusion(self.token_shapes(), spec.dim, spec.blocks)
-        self.core = Core(fusion, head_for(signature.action_space, spec.dim))
+        done = measured.get(ACTION)
+        self.core = Core(fusion, head_for(signature.action_space, spec.dim, signature.horizon, done))
 
-    def _encoder(self, name: str, modality: Any, statistics: Mapping[str, Any]) -> Encoder:
-        match modality:
-            case Image():
-                return ImageEncoder(modality, self.spec.image_dim)
-            case Audio():
-                return AudioEncoder(modality, self.spec.audio_dim)
-            case State():
-                mean, std = statistics.get(name, (None, None))
-                return StateEncoder(modality, mean, std, self.spec.state_dim)
-            case Text() if self.tokenizer is not None:
-                return TextEncoder(modality, self.tokenizer.size, self.spec.text_dim)
-        raise SignatureError(f"input {name!r} is a text, and the network was given no tokenizer")
+    def _read_with(self, tokenizer: Tokenizer) -> None:
+        """All texts of a network are read with the same tokenizer."""
+        if self.tokenizer and self.tokenizer.to_json() != tokenizer.to_json():
+            raise SignatureError("the texts of a network are read with one tokenizer: give them the same encoder")
+        self.tokenizer = tokenizer
+
+    def _frozen(self) -> list[nn.Module]:
+        return [self.encoders[name] for name, spec in self.spec.encoders.items() if spec.training == "frozen"]
+
+    def train(self, mode: bool = True) -> Self:
+        """Frozen encoders stay in evaluation mode whatever the rest of the network does."""
+        super().train(mode)
+        for encoder in self._frozen():
+            encoder.eval()
+        return self
 
     def token_shapes(self) -> dict[str, TokenShape]:
         """What each encoder gives."""

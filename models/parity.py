@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sensorimotor.actions.choice import same_choice
 from sensorimotor.errors import ParityError
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import Sensed
@@ -92,7 +93,9 @@ def _batch_difference(
         decisions = policy.act_batch(shown, ages_s=ages_s)
         memories = [policy.memory(decision.stream) for decision in decisions]
         outputs.append(
-            np.hstack([np.stack([np.asarray(decision.parameters) for decision in decisions]), np.stack(memories)])
+            np.hstack(
+                [np.stack([np.asarray(decision.parameters).ravel() for decision in decisions]), np.stack(memories)]
+            )
         )
     return _within(float(np.abs(outputs[0] - outputs[1]).max()), where, tolerance)
 
@@ -107,7 +110,7 @@ def _stream_difference(pair: tuple[Policy, Policy], evidence: Evidence, toleranc
             for policy in pair:
                 policy.reset()
         a, b = (policy.act(sensed.observation, ages_s=sensed.ages_s) for policy in pair)
-        if a.selected != b.selected:
+        if not same_choice(pair[0].signature.action_space, a.selected, b.selected):
             raise ParityError(f"step {i} of a stream: trained, it chooses {a.selected}; exported, {b.selected}")
         gap = max(np.abs(a.parameters - b.parameters).max(), np.abs(pair[0].memory() - pair[1].memory()).max())  # type: ignore[operator]
         worst = max(worst, _within(float(gap), f"step {i} of a stream", tolerance))

@@ -11,6 +11,7 @@ import numpy as np
 
 from sensorimotor.actions.choice import choose
 from sensorimotor.actions.decision import Decision, GuardVerdict, InputReport
+from sensorimotor.actions.plan import Following, Plans, RecedingHorizon
 from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
 from sensorimotor.models.backend import Backend, CoreInput
 from sensorimotor.models.bundle import Bundle
@@ -20,6 +21,8 @@ from sensorimotor.perception.modality import Audio, Observation, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 
 PASS = (GuardVerdict("critical", "pass"),)
+NEWEST = RecedingHorizon()
+"""Always the first action of the newest plan."""
 
 
 @dataclass
@@ -39,6 +42,7 @@ class _Stream:
     memory: np.ndarray
     step: int = 0
     known: dict[str, _Known] = field(default_factory=dict)
+    plans: Plans = Plans()
 
 
 class Policy:
@@ -49,6 +53,7 @@ class Policy:
         backend: What runs the graphs.
         tokenizer: For text inputs.
         fingerprint: Of the bundle; it goes into every decision.
+        following: How plans of several actions are carried out.
 
     >>> policy = Policy.load("default")
     >>> decision = policy.act({"camera": np.zeros((56, 56, 3), np.uint8), "instruction": "go to the red ball"})
@@ -57,11 +62,16 @@ class Policy:
     """
 
     def __init__(
-        self, signature: Signature, backend: Backend, tokenizer: Tokenizer | None = None, fingerprint: str = ""
+        self,
+        signature: Signature,
+        backend: Backend,
+        tokenizer: Tokenizer | None = None,
+        fingerprint: str = "",
+        following: Following = NEWEST,
     ):
         if tokenizer is None and any(isinstance(modality, Text) for modality in signature.inputs.values()):
             raise SignatureError("a policy with a text input needs a tokenizer")
-        self.signature, self.fingerprint = signature, fingerprint
+        self.signature, self.fingerprint, self._following = signature, fingerprint, following
         self._backend, self._tokenizer = backend, tokenizer
         self._max_age_s = np.array([modality.max_age_s for modality in signature.inputs.values()], np.float32)
         self._empty = [backend.empty_tokens(name) for name in signature.names]
@@ -69,7 +79,12 @@ class Policy:
 
     @classmethod
     def load(
-        cls, source: str | Path, *, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1
+        cls,
+        source: str | Path,
+        *,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        threads: int = 1,
+        following: Following = NEWEST,
     ) -> "Policy":
         """Load a bundle into ONNX Runtime.
 
@@ -77,6 +92,7 @@ class Policy:
             source: A bundle directory, or the name of a bundled policy.
             providers: ONNX Runtime execution providers in order of preference.
             threads: Threads inside one operator.
+            following: How plans of several actions are carried out.
 
         Raises:
             BundleError: The bundle is missing, damaged, edited or too new.
@@ -87,7 +103,7 @@ class Policy:
 
         bundle = Bundle.load(source)
         backend = OnnxBackend(bundle, providers, threads)
-        return cls(bundle.signature, backend, bundle.tokenizer(), bundle.fingerprint)
+        return cls(bundle.signature, backend, bundle.tokenizer(), bundle.fingerprint, following)
 
     def act(
         self,
@@ -172,13 +188,18 @@ class Policy:
 
         decisions = []
         for i, (name, row, choice) in enumerate(zip(names, rows, choices, strict=True)):
-            verdicts, executed, label = self._guard(checked[i], age[i], choice.action, choice.label)
+            plans, selected, label, plan_age_s = row.plans, choice.action, choice.label, None
+            if choice.plan is not None:
+                plans = plans.add(row.step, choice.plan, self._following)
+                selected, steps = plans.action(row.step, self._following)
+                label, plan_age_s = self.signature.action_space.describe(selected), steps / self.signature.rate_hz
+            verdicts, executed, label = self._guard(checked[i], age[i], selected, label)
             decisions.append(
                 Decision(
                     policy=self.fingerprint,
                     stream=name,
                     step=row.step,
-                    selected=choice.action,
+                    selected=selected,
                     executed=executed,
                     label=label,
                     probabilities=choice.probabilities,
@@ -194,9 +215,10 @@ class Policy:
                     timings_ms=dict(timings_ms),
                     labels=self.signature.action_space.labels,
                     parameters=output.parameters[i],
+                    plan_age_s=plan_age_s,
                 )
             )
-            self._streams[name] = _Stream(output.memory[i], row.step + 1, known[i])
+            self._streams[name] = _Stream(output.memory[i], row.step + 1, known[i], plans)
         return decisions
 
     def reset(self, stream: str | None = None) -> None:

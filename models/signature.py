@@ -55,9 +55,11 @@ class Signature:
         action_space: What it can do.
         safe_action: What to do when it must not decide.
         rate_hz: Decisions a second it was trained for.
+        horizon: Actions a decision plans, the first for now and one every 1 / `rate_hz` s after it; choices have one.
 
     Raises:
-        SignatureError: A name is not usable, nothing comes in, or the safe action is not in the action space.
+        SignatureError: A name is not usable, nothing comes in, the safe action is not in the action space, or a plan
+            of choices is asked for.
 
     >>> from sensorimotor import Discrete, Image, Signature
     >>> signature = Signature({"camera": Image(height=56, width=56)}, Discrete(2, ("wait", "go")), Constant(0), 10.0)
@@ -69,6 +71,7 @@ class Signature:
     action_space: ActionSpace
     safe_action: SafeAction
     rate_hz: float
+    horizon: int = 1
     names: tuple[str, ...] = field(init=False, repr=False)
     """The input names in order; mappings are equal whatever their order, signatures are not."""
 
@@ -82,6 +85,10 @@ class Signature:
                 )
         if not 0 < self.rate_hz <= 10_000:
             raise SignatureError(f"rate_hz must lie between 0 and 10000, not {self.rate_hz}")
+        if not 1 <= self.horizon <= 1000:
+            raise SignatureError(f"horizon must lie between 1 and 1000 actions, not {self.horizon}")
+        if self.horizon > 1 and not isinstance(self.action_space.space, spaces.Box):
+            raise SignatureError(f"plans of {self.horizon} actions are for Box, not for {self.action_space.space}")
         match self.safe_action:
             case Constant(action):
                 object.__setattr__(self, "safe_action", Constant(self.action_space.check(action, "safe_action")))
@@ -130,6 +137,7 @@ class Signature:
         *,
         safe_action: SafeAction,
         rate_hz: float,
+        horizon: int = 1,
         declared: Mapping[str, Image | Audio | Text | State] | None = None,
     ) -> "Signature":
         """The signature of an environment; `declared` says what its spaces cannot (audio, units, critical inputs).
@@ -143,7 +151,7 @@ class Signature:
             for name, space in observation_space.spaces.items()
         }
         actions = action_space if isinstance(action_space, ActionSpace) else ActionSpace(action_space)
-        return cls(inputs, actions, safe_action, rate_hz)
+        return cls(inputs, actions, safe_action, rate_hz, horizon)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON form, read back by `from_json`."""
@@ -160,6 +168,7 @@ class Signature:
             "action_space": self.action_space.to_json(),
             "safe_action": safe,
             "rate_hz": self.rate_hz,
+            "horizon": self.horizon,
         }
 
     @classmethod
@@ -172,7 +181,8 @@ class Signature:
         try:
             inputs = {name: _MODALITY.validate_python(modality) for name, modality in form["inputs"].items()}
             actions = ActionSpace.from_json(form["action_space"])
-            return cls(inputs, actions, _safe_action(form["safe_action"]), float(form["rate_hz"]))
+            safe_action, horizon = _safe_action(form["safe_action"]), int(form.get("horizon", 1))
+            return cls(inputs, actions, safe_action, float(form["rate_hz"]), horizon)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])

@@ -48,6 +48,10 @@ class BundleError(SensorimotorError):
     """A bundle is missing, damaged, edited, or newer than this version can read."""
 
 
+class EncoderError(SensorimotorError):
+    """A pretrained encoder cannot be had: unknown, not reachable, damaged, or of another architecture."""
+
+
 class RecipeError(UsageError):
     """A training recipe has a key that is missing, unknown or wrong."""
 

@@ -1,7 +1,6 @@
 """A small convolutional encoder for sound, trained from scratch: raw samples to tokens of 80 ms.
 
-The log-mel front end is part of the module and so of the exported graph: the DFT is a fixed convolution, which computes
-the same on every execution provider (ONNX Runtime has no STFT kernel for CUDA).
+The log-mel front end is part of the module and so of the exported graph.
 """
 
 import math
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from sensorimotor.perception.attention import AttentionLayer
 from sensorimotor.perception.modality import Audio
+from sensorimotor.perception.spectrum import Spectrum
 
 WINDOW_S, HOP_S = 0.025, 0.010
 LOG_FLOOR = 1e-6
@@ -28,35 +28,21 @@ class LogMel(nn.Module):
         bands: Mel bands between 60 Hz and half the sample rate (at most 8 kHz).
     """
 
-    taper: Tensor
-    basis: Tensor
     mel: Tensor
 
     def __init__(self, sample_rate: int, bands: int = 64):
         super().__init__()
-        self.window, self.hop = round(WINDOW_S * sample_rate), round(HOP_S * sample_rate)
-        bins = self.window // 2 + 1
-        time = torch.arange(self.window, dtype=torch.float64)
-        taper = torch.hann_window(self.window, periodic=True, dtype=torch.float64)
-        angle = 2 * math.pi * torch.arange(bins, dtype=torch.float64)[:, None] * time / self.window
-        taper = taper / taper.sum() * 2
-        basis = torch.cat([torch.cos(angle), torch.sin(angle)]) * taper
+        window, self.hop = round(WINDOW_S * sample_rate), round(HOP_S * sample_rate)
+        self.spectrum = Spectrum(window, self.hop, scale=4 / window)  # 2 / the sum of the taper: amplitudes of tones
         top_hz = min(8000.0, sample_rate / 2)
-        self.register_buffer("taper", taper.float(), persistent=False)
-        self.register_buffer("basis", basis[:, None].float(), persistent=False)
-        self.register_buffer("mel", _mel_filters(sample_rate, bins, bands, 60.0, top_hz), persistent=False)
+        mel = _mel_filters(sample_rate, self.spectrum.bins, bands, 60.0, top_hz)
+        self.register_buffer("mel", mel, persistent=False)
 
     def forward(self, sound: Tensor) -> Tensor:
         """float32 `(rows, samples)` → `(rows, bands, samples / hop)`, in units of about [-1, 1]."""
-        aside = self.window - self.hop
-        padded = F.pad(sound[:, None], (aside // 2, aside - aside // 2))
-        if self.training:  # the same numbers, and faster on a CPU; ONNX Runtime has no such kernel for CUDA
-            tone = torch.stft(padded[:, 0], self.window, self.hop, window=self.taper, center=False, return_complex=True)
-            power = tone.real.square() + tone.imag.square()
-        else:
-            real, imaginary = F.conv1d(padded, self.basis, stride=self.hop).chunk(2, dim=1)
-            power = real.square() + imaginary.square()
-        mel = self.mel @ power
+        aside = self.spectrum.window - self.hop
+        real, imaginary = self.spectrum(F.pad(sound, (aside // 2, aside - aside // 2)))
+        mel = self.mel @ (real.square() + imaginary.square())
         return torch.log10(mel.clamp(min=LOG_FLOOR)) / 3.0 + 1.0
 
 

@@ -1,4 +1,4 @@
-"""Words to token ids, by the `tokenizers` library: the same file, and so the same ids, in training and in a bundle."""
+"""Text to token ids, by the `tokenizers` library: the same file, and so the same ids, in training and in a bundle."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,8 +17,11 @@ _SPECIAL = ("[PAD]", "[UNK]", "[BEGIN]")
 class Tokenizer:
     """Turns any unicode string into `max_tokens` ids; words it does not know become `UNKNOWN` and can be counted.
 
+    One that is trained here begins every text with `BEGIN`. One that comes with a pretrained encoder has special tokens
+    of its own, which it also adds to what is left of a text that is too long.
+
     Args:
-        inner: A tokenizer of the `tokenizers` library whose first three ids are padding, unknown and begin.
+        inner: A tokenizer of the `tokenizers` library; its padding says with which id.
         max_tokens: Ids per text; longer texts are cut, shorter ones padded.
 
     >>> words = Tokenizer.train(["go to the red ball"], max_tokens=8)
@@ -29,7 +32,13 @@ class Tokenizer:
     """
 
     def __init__(self, inner: _Tokenizer, max_tokens: int):
-        self._inner, self.max_tokens = inner, max_tokens
+        self.max_tokens, self._padding = max_tokens, inner.padding
+        self.pad = int(self._padding["pad_id"]) if self._padding else PAD
+        self._begin = [BEGIN] if inner.token_to_id(_SPECIAL[BEGIN]) == BEGIN else []
+        inner.no_padding()
+        inner.no_truncation()
+        self._inner, self._cutting = inner, _Tokenizer.from_str(inner.to_str())
+        self._cutting.enable_truncation(max_tokens)
 
     @classmethod
     def train(cls, texts: Iterable[str], max_tokens: int) -> "Tokenizer":
@@ -51,27 +60,34 @@ class Tokenizer:
         return int(self._inner.get_vocab_size())
 
     def encode(self, text: str) -> np.ndarray:
-        """int64 `(max_tokens,)`: `BEGIN`, the words, padding."""
-        ids = [BEGIN, *self._inner.encode(text).ids][: self.max_tokens]
-        return np.array(ids + [PAD] * (self.max_tokens - len(ids)), np.int64)
+        """int64 `(max_tokens,)`: the text with its special tokens, then padding."""
+        ids = (self._begin + self._cutting.encode(text).ids)[: self.max_tokens]
+        return np.array(ids + [self.pad] * (self.max_tokens - len(ids)), np.int64)
 
     def length(self, text: str) -> int:
-        """Tokens of `text` with its beginning, before anything is cut."""
-        return 1 + len(self._inner.encode(text).ids)
+        """Tokens of `text` with special ones, before anything is cut."""
+        return len(self._begin) + len(self._inner.encode(text).ids)
 
     def unknown(self, text: str) -> list[str]:
         """The words of `text`, in lower case, that it does not know."""
-        normal = self._inner.normalizer.normalize_str(text)
-        encoding = self._inner.encode(normal)  # offsets into the text as it came are wrong where letters were composed
+        unknown = getattr(self._inner.model, "unk_token", None)
+        if unknown is None:
+            return []
+        normal = self._inner.normalizer.normalize_str(text) if self._inner.normalizer else text
+        # Offsets into the text as it came are wrong where letters were composed.
+        encoding = self._inner.encode(normal, add_special_tokens=False)
         return [
             normal[start:stop]
-            for token, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True)
-            if token == UNKNOWN
+            for token, (start, stop) in zip(encoding.tokens, encoding.offsets, strict=True)
+            if token == unknown
         ]
 
     def to_json(self) -> str:
         """The content of a `tokenizer.json`."""
-        return str(self._inner.to_str(pretty=True))
+        kept = _Tokenizer.from_str(self._inner.to_str())
+        if self._padding:
+            kept.enable_padding(pad_id=self.pad, pad_token=self._padding["pad_token"])
+        return str(kept.to_str(pretty=True))
 
     @classmethod
     def from_json(cls, text: str, max_tokens: int) -> "Tokenizer":

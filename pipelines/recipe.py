@@ -137,6 +137,15 @@ class Recipe(_Table):
     """What to begin with: `network`, or the name of an input (its encoder and sense) → a run beside this one."""
 
     @model_validator(mode="after")
+    def _encoders_are_small_ones(self) -> Self:
+        if self.network.encoders:
+            raise ValueError(
+                "network.encoders: BabyAI's demonstrations are learnt with small encoders; pretrained ones can be "
+                "had by building a Network"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _there_is_something_to_learn(self) -> Self:
         training = self.training
         listens = self.speech and training.alignment > 0 and training.alignment_utterances

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sensorimotor.actions.choice import choose
-from sensorimotor.actions.space import ActionSpace, Discrete
-from sensorimotor.errors import OutputError, SignatureError
+from sensorimotor.actions.space import Box, Discrete, MultiBinary
+from sensorimotor.errors import OutputError
 
 logits = hnp.arrays(np.float32, st.integers(1, 8), elements=st.floats(-1e4, 1e4, width=32))
 
@@ -54,7 +54,27 @@ def test_logits_that_are_not_finite_are_an_output_error_and_no_action(bad):
         choose(Discrete(3), np.array([0.0, bad, 1.0], np.float32))
 
 
-@pytest.mark.parametrize("space", [spaces.Box(-1, 1, (2,), np.float32), spaces.MultiBinary(2)])
-def test_spaces_that_no_head_serves_yet_are_refused_by_name(space):
-    with pytest.raises(SignatureError, match=f"no actions of {type(space).__name__}.*only Discrete"):
-        choose(ActionSpace(space), np.zeros(2, np.float32))
+def test_switches_are_on_where_that_is_more_probable_and_sure_together():
+    parameters = np.log(np.array([9.0, 1 / 4, 1.0 + 1e-6], np.float32))
+    choice = choose(MultiBinary(3, ("grip", "light", "horn")), parameters)
+    assert choice.action.tolist() == [1, 0, 1]
+    assert spaces.MultiBinary(3).contains(choice.action)
+    assert choice.label == "grip + horn"
+    assert choice.confidence == pytest.approx(0.9 * 0.8 * 0.5, rel=1e-4)
+    assert choose(MultiBinary(2), np.array([-99.0, -9.0], np.float32)).label == "nothing"
+
+
+def test_of_a_plan_the_first_action_is_taken_and_nothing_is_known_of_how_sure_it_is():
+    space = Box([-1, 0], [1, 10], ("turn", "lift"), ("rad", "cm"))
+    plan = np.array([[0.25, 3.0], [0.5, 4.0]], np.float32)
+    choice = choose(space, plan)
+    assert np.array_equal(choice.action, plan[0])
+    assert np.array_equal(choice.plan, plan)
+    assert choice.label == "turn 0.25 rad, lift 3 cm"
+    assert (choice.probabilities, choice.confidence) == (None, None)
+
+
+@pytest.mark.parametrize("space", [Box([-1, -1], [1, 1]), MultiBinary(2)])
+def test_what_is_not_finite_is_no_action_of_any_space(space):
+    with pytest.raises(OutputError, match="NaN or infinite"):
+        choose(space, np.array([0.0, np.nan], np.float32))

@@ -121,16 +121,27 @@ def test_the_temperature_flattens_probabilities_and_keeps_the_choice(network, ra
 
 
 def test_a_text_input_needs_a_tokenizer():
-    with pytest.raises(SignatureError, match="input 'instruction' is a text, and the network was given no tokenizer"):
+    with pytest.raises(
+        SignatureError, match="input 'instruction': it is a text, and the network was given no tokenizer"
+    ):
         Network(SIGNATURE, SPEC)
     Network(Signature({"joints": State(size=2)}, Discrete(2), Constant(0), 1.0), SPEC)
 
 
-@pytest.mark.parametrize("space", [Box([0], [1]), MultiBinary(3)])
-def test_an_action_space_without_a_head_is_refused_by_name(space):
-    signature = Signature({"joints": State(size=2)}, space, ActuatorHold(), 1.0)
-    with pytest.raises(SignatureError, match="no head gives actions of .* yet; Discrete"):
-        Network(signature, SPEC)
+@pytest.mark.parametrize(
+    ("space", "horizon", "shape"),
+    [(Box([0], [1]), 4, (2, 4, 1)), (MultiBinary(3), 1, (2, 3)), (Discrete(5), 1, (2, 5))],
+)
+def test_the_core_gives_what_its_action_space_is_chosen_from(space, horizon, shape):
+    signature = Signature({"joints": State(size=2)}, space, ActuatorHold(), 1.0, horizon)
+    network = Network(signature, SPEC).eval()
+    tokens, mask = network.encoders["joints"](torch.zeros(2, 2))
+    present, age_s = torch.ones(2, 1, dtype=torch.bool), torch.zeros(2, 1)
+    parameters, _, _ = network.core([tokens], [mask], present, age_s, network.initial_memory(2))
+    assert parameters.shape == shape
+    network.core.set_temperature(2.0)  # which a plan of vectors does not have
+    again, _, _ = network.core([tokens], [mask], present, age_s, network.initial_memory(2))
+    assert torch.allclose(again, parameters if horizon > 1 else parameters / 2.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["keys", "items", "type", "train", "training", "float", "pop", "forward"])

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from sensorimotor.actions.decision import GuardVerdict
+from sensorimotor.actions.plan import RecedingHorizon, TemporalEnsemble
+from sensorimotor.actions.space import Box
 from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
 from sensorimotor.models.backend import CoreOutput
 from sensorimotor.models.policy import Policy
-from sensorimotor.models.signature import ActuatorHold
+from sensorimotor.models.signature import ActuatorHold, HoldPosition, Signature
+from sensorimotor.perception.modality import State
 
 NAMES = ("camera", "mic", "instruction")
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(NAMES, size)]
@@ -361,6 +364,60 @@ def test_a_wrong_row_stops_the_whole_batch(fake, seen):
 
 def test_nothing_is_decided_about_nothing(fake):
     assert fake().act_batch([]) == []
+
+
+# Plans
+
+
+class Planner:
+    """A back end without a network: at step `s` it plans `s`, `s + 0.1`, `s + 0.2`, of an arm's turn."""
+
+    memory_size = 1
+
+    def encode(self, _name, values):
+        return np.zeros((len(values[0]), 1, 1), np.float32), np.ones((len(values[0]), 1), bool)
+
+    def step(self, inputs):
+        ahead = inputs.memory[:, :, None] + np.array([[[0.0], [0.1], [0.2]]])
+        plans = np.concatenate([ahead, np.zeros_like(ahead)], 2).astype(np.float32)
+        return CoreOutput(plans, inputs.memory, inputs.memory + 1)
+
+    def empty_tokens(self, _name):
+        return np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), bool)
+
+
+ARM = Signature(
+    {"joints": State(size=2)}, Box([-9, -9], [9, 9], ("turn", "lift"), ("rad", "cm")), HoldPosition("joints"), 10.0,
+    horizon=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("following", "turns", "ages_s"),
+    [
+        (RecedingHorizon(), [0.0, 1.0, 2.0, 3.0], [0.0] * 4),
+        (RecedingHorizon(2), [0.0, 0.1, 2.0, 2.1], [0.0, 0.1, 0.0, 0.1]),
+        (TemporalEnsemble(0.0), [0.0, 0.55, 1.1, 2.1], [0.0, 0.1, 0.2, 0.2]),
+    ],
+    ids=str,
+)
+def test_plans_are_carried_out_as_asked_and_their_age_is_told(following, turns, ages_s):
+    policy = Policy(ARM, Planner(), following=following)
+    decisions = [policy.act({"joints": np.zeros(2)}) for _ in turns]
+    assert [decision.selected[0] for decision in decisions] == pytest.approx(turns, abs=1e-6)
+    assert [decision.plan_age_s for decision in decisions] == pytest.approx(ages_s)
+    assert decisions[1].label == f"turn {turns[1]:.4g} rad, lift 0 cm"
+    assert json.loads(json.dumps(decisions[1].to_json()))["plan_age_s"] == pytest.approx(ages_s[1])
+
+
+def test_streams_follow_plans_of_their_own_and_forget_them_with_a_reset():
+    policy = Policy(ARM, Planner(), following=RecedingHorizon(3))
+    joints = {"joints": np.zeros(2)}
+    policy.act(joints, stream="left")
+    left, right = policy.act_batch([joints, joints], streams=["left", "right"])
+    assert (left.plan_age_s, right.plan_age_s) == (pytest.approx(0.1), 0.0)
+    policy.reset("left")
+    assert policy.act(joints, stream="left").plan_age_s == 0.0
 
 
 # The record

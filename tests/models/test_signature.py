@@ -347,3 +347,23 @@ def test_an_action_space_without_names_is_taken_from_gymnasium_as_it_is():
         rate_hz=9,
     )
     assert signature.action_space == ActionSpace(spaces.Box(-1, 1, (2,)))
+
+
+def test_a_plan_belongs_to_the_contract_and_an_older_form_has_plans_of_one():
+    box = Box([-1], [1])
+    signature = Signature({"joints": State(size=1)}, box, Constant([0.0]), 10.0, horizon=8)
+    form = signature.to_json()
+    assert Signature.from_json(form) == signature
+    del form["horizon"]
+    assert Signature.from_json(form).horizon == 1
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 1001])
+def test_a_horizon_that_no_plan_has_is_refused(horizon):
+    with pytest.raises(SignatureError, match=f"between 1 and 1000 actions, not {horizon}"):
+        Signature({"joints": State(size=1)}, Box([-1], [1]), Constant([0.0]), 10.0, horizon)
+
+
+def test_choices_cannot_be_planned():
+    with pytest.raises(SignatureError, match="plans of 2 actions are for Box"):
+        Signature({"joints": State(size=1)}, Discrete(2), Constant(0), 10.0, 2)

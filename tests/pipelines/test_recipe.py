@@ -141,6 +141,12 @@ def test_seeds_may_touch(content, first, episodes, held_out):
     assert isinstance(parse_recipe(content, "tiny.toml"), Recipe)
 
 
+def test_pretrained_encoders_are_not_silently_left_out(content):
+    content["network"] = {"encoders": {"camera": {"kind": "open_clip"}}}
+    with pytest.raises(RecipeError, match=r"network\.encoders: BabyAI's demonstrations are learnt with small encoders"):
+        parse_recipe(content, "tiny.toml")
+
+
 def test_a_mission_is_novel_if_one_of_its_objects_is(content):
     content["data"]["novel"] = ["red ball", "blue key"]
     data = parse_recipe(content, "tiny.toml").data

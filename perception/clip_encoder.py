@@ -1,0 +1,51 @@
+"""Image encoders of open_clip: a camera's raw frames to the tokens of a model that many trust."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sensorimotor.errors import EncoderError
+from sensorimotor.perception.clip import Clip, ClipSpec
+from sensorimotor.perception.modality import Image
+from sensorimotor.perception.preprocessing import Preprocess
+
+
+class ClipImageEncoder(nn.Module):
+    """The image tower of a CLIP model, with its own preprocessing in the graph.
+
+    The frames of a video are encoded one by one, and their tokens follow each other.
+
+    Args:
+        modality: Size of the frames.
+        clip: The model.
+        spec: Which tokens.
+    """
+
+    def __init__(self, modality: Image, clip: Clip, spec: ClipSpec):
+        super().__init__()
+        self.modality, self.architecture, self.kind = modality, clip.architecture, spec.tokens
+        self.preprocess = Preprocess(modality, clip.preprocessing)
+        self.tower: Any = clip.model.visual
+        with torch.inference_mode():
+            one = self._encode(torch.zeros(1, 3, *clip.preprocessing.shape))
+        self.dim, self.tokens = one.shape[2], one.shape[1] * modality.frames
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 `(batch, [frames,] height, width, channels)` → tokens `(batch, n, dim)`, mask `(batch, n)` of ones."""
+        one = (self.modality.height, self.modality.width, self.modality.channels)
+        tokens = self._encode(self.preprocess(frames.reshape(-1, *one)))
+        tokens = tokens.reshape(len(frames), self.tokens, self.dim)
+        return tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool)
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        if self.kind == "pooled":
+            return self.tower(pictures)[:, None]
+        try:
+            found = self.tower.forward_intermediates(
+                pictures, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NLC"
+            )
+        except (AttributeError, AssertionError, RuntimeError) as error:
+            kind = type(self.tower).__name__
+            raise EncoderError(f"this image tower ({kind}) has no patches: choose tokens = 'pooled'") from error
+        return found["image_intermediates"][0]

@@ -1,0 +1,192 @@
+"""Every kind of pretrained encoder in a whole policy: exported, compared, and run again without its source."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import transformers
+import whisper
+from safetensors.torch import save_file
+
+from sensorimotor.actions.space import Box
+from sensorimotor.errors import EncoderError, SignatureError
+from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sensorimotor.models.export import export
+from sensorimotor.models.network import Network, NetworkSpec
+from sensorimotor.models.parity import Evidence
+from sensorimotor.models.policy import Policy
+from sensorimotor.models.signature import Constant, Signature
+from sensorimotor.models.torch_backend import TorchBackend
+from sensorimotor.perception.buffers import Sensed
+from sensorimotor.perception.modality import Audio, Image, State, Text
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CLIP = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+WHISPER = {
+    "n_mels": 80, "n_audio_ctx": 100, "n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 2,
+    "n_vocab": 51865, "n_text_ctx": 4, "n_text_state": 16, "n_text_head": 2, "n_text_layer": 1,
+}  # fmt: skip
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "lift", "lower", "the", "arm", "a", "little", "slowly"]
+SIGNATURE = Signature(
+    {
+        "camera": Image(height=48, width=64),
+        "mic": Audio(seconds=0.5, channels=2),
+        "instruction": Text(max_tokens=10),
+        "joints": State(size=3),
+    },
+    Box([-1, -2], [1, 2], ("lift", "turn"), ("m", "rad")),
+    Constant([0, 0]),
+    10.0,
+    horizon=4,
+)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Checkpoints in the formats of their own libraries: folder or file of each."""
+    home = tmp_path_factory.mktemp("sources")
+    torch.manual_seed(0)
+    (home / "clip").mkdir()
+    (home / "clip" / "open_clip_config.json").write_text(json.dumps({"model_cfg": CLIP, "preprocess_cfg": {}}))
+    model = open_clip.CLIP(**copy.deepcopy(CLIP))
+    save_file(model.state_dict(), home / "clip" / "open_clip_model.safetensors")
+    dims = whisper.model.ModelDimensions(**WHISPER)
+    torch.save({"dims": WHISPER, "model_state_dict": whisper.model.Whisper(dims).state_dict()}, home / "whisper.pt")
+    (home / "bert").mkdir()
+    (home / "bert" / "vocab.txt").write_text("\n".join(WORDS))
+    transformers.BertTokenizer(str(home / "bert" / "vocab.txt")).save_pretrained(home / "bert")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.BertConfig(vocab_size=len(WORDS), max_position_embeddings=20, **sizes)
+    transformers.BertModel(config).save_pretrained(home / "bert")
+    return home
+
+
+@pytest.fixture(scope="module")
+def spec(sources):
+    return NetworkSpec.model_validate(
+        {
+            "dim": 32,
+            "encoders": {
+                "camera": {"kind": "open_clip", "model": f"local-dir:{sources / 'clip'}", "tokens": "patches"},
+                "mic": {"kind": "whisper", "model": str(sources / "whisper.pt"), "training": "trained"},
+                "instruction": {"kind": "transformers", "model": str(sources / "bert")},
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def network(spec):
+    torch.manual_seed(1)
+    return Network(SIGNATURE, spec).eval()
+
+
+def observation(step):
+    rng = np.random.default_rng(step)
+    return {
+        "camera": rng.integers(0, 256, (48, 64, 3)).astype(np.uint8),
+        "mic": (0.3 * rng.standard_normal((8000, 2))).clip(-1, 1).astype(np.float32),
+        "instruction": "lift the arm slowly" if step % 20 < 10 else "lower the arm a little",
+        "joints": rng.standard_normal(3).astype(np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def bundle(network, tmp_path_factory):
+    shown = [observation(step) for step in range(40)]
+    steps = [Sensed(shown[step % 40], {}, {}) for step in range(1000)]
+    starts = [step % 40 == 0 for step in range(1000)]
+    out = tmp_path_factory.mktemp("bundles") / "arm"
+    made = {"recipe": {"name": "arm"}, "steps": 1, "hours": 0.0, "machine": {"cores": 1, "processor": "a processor"}}
+    stated = {"name": "arm", "description": "Lifts.", "metrics": {"held_out": {}}, "provenance": made}
+    export(network, Evidence(steps, starts), out, stated)
+    return out
+
+
+def test_a_whole_policy_passes_the_gate_in_every_subset_and_batch(bundle):
+    parity = Bundle.load(bundle).config["parity"]
+    assert (parity["subsets"], parity["batches"]) == (15, [1, 2, 7])
+    assert parity["max_error"] < parity["tolerance"]
+
+
+def test_it_plans_within_its_limits_and_says_how_old_the_plan_is(bundle):
+    decision = Policy.load(bundle).act(observation(3))
+    assert decision.parameters.shape == (4, 2)
+    assert SIGNATURE.action_space.space.contains(decision.selected)
+    assert np.array_equal(decision.selected, decision.parameters[0])
+    assert decision.plan_age_s == 0.0
+    assert decision.label.startswith("lift ")
+    assert json.loads(json.dumps(decision.to_json()))["confidence"] is None
+
+
+def test_it_runs_in_a_process_without_torch(bundle):
+    code = (
+        "import sys, numpy as np; from sensorimotor import Policy\n"
+        f"policy = Policy.load({str(bundle)!r})\n"
+        "print(policy.act({'instruction': 'lift the arm', 'joints': np.zeros(3)}).selected.tolist())\n"
+        "assert not {'torch', 'open_clip', 'transformers', 'whisper'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)) == 2
+
+
+def test_what_is_frozen_does_not_learn_and_the_rest_does(spec):
+    torch.manual_seed(1)
+    network = Network(SIGNATURE, spec).train()
+    learns = {name: any(p.requires_grad for p in encoder.parameters()) for name, encoder in network.encoders.items()}
+    assert learns == {"camera": False, "mic": True, "instruction": False, "joints": True}
+    modes = {name: encoder.training for name, encoder in network.encoders.items()}
+    assert modes == {"camera": False, "mic": True, "instruction": False, "joints": True}
+
+
+def test_a_checkpoint_and_a_bundle_need_nothing_else(network, bundle, tmp_path, monkeypatch):
+    """Neither hub nor files: what was loaded once is built again from what is written down."""
+    save_checkpoint(tmp_path / "checkpoint.safetensors", Checkpoint(network, 1, {}))
+    for loader in ("load_clip", "load_whisper", "load_language"):
+        real = getattr(sys.modules["sensorimotor.models.encoders"], loader)
+
+        def only_built(spec, real=real):
+            assert spec.architecture
+            return real(spec)
+
+        monkeypatch.setattr(f"sensorimotor.models.encoders.{loader}", only_built)
+    again = load_checkpoint(tmp_path).network
+    shown = observation(5)
+    expected = Policy(SIGNATURE, TorchBackend(network), network.tokenizer).act(shown).parameters
+    for backend in (TorchBackend(again), TorchBackend.from_bundle(Bundle.load(bundle))):
+        assert np.allclose(Policy(SIGNATURE, backend, network.tokenizer).act(shown).parameters, expected, atol=1e-6)
+
+
+def test_an_encoder_that_does_not_fit_its_input_is_refused_by_name(spec):
+    def changed(**encoders):
+        return spec.model_copy(update={"encoders": {**spec.encoders, **encoders}})
+
+    with pytest.raises(SignatureError, match=r"input 'joints': an encoder of whisper is none for a state"):
+        Network(SIGNATURE, changed(joints=spec.encoders["mic"]))
+    with pytest.raises(SignatureError, match=r"stated for 'hand', which is none of the inputs camera, mic"):
+        Network(SIGNATURE, changed(hand=spec.encoders["mic"]))
+    missing = spec.encoders["camera"].model_copy(update={"model": "local-dir:/nowhere"})
+    with pytest.raises(EncoderError, match="input 'camera': local-dir:/nowhere cannot be loaded"):
+        Network(SIGNATURE, changed(camera=missing))
+
+
+def test_texts_that_are_read_differently_cannot_share_a_network(spec, sources):
+    inputs = SIGNATURE.inputs | {"caption": Text(max_tokens=10)}
+    signature = Signature(inputs, SIGNATURE.action_space, SIGNATURE.safe_action, 10.0)
+    other = {"kind": "open_clip", "model": f"local-dir:{sources / 'clip'}"}
+    both = NetworkSpec.model_validate(
+        {**spec.model_dump(), "encoders": {**spec.model_dump()["encoders"], "caption": other}}
+    )
+    with pytest.raises(SignatureError, match="read with one tokenizer"):
+        Network(signature, both)
