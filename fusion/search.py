@@ -1,8 +1,8 @@
 """Search: where in a scene is what one is told about, judged aspect by aspect.
 
 A token fits a role as far as it fits in *every* aspect: in its colour, in its kind, in where it is. Each aspect is a
-product of what is seen and what is told, and nothing else than their product goes on, so that a combination which was
-never asked for is found by its parts (the compositional question of gSCAN: Ruis et al., NeurIPS 2020).
+product of what is seen and what is told, and the mark depends on nothing else, so that a combination which was never
+asked for is found by its parts (the compositional question of gSCAN: Ruis et al., NeurIPS 2020).
 """
 
 import torch
