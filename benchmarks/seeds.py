@@ -32,7 +32,6 @@ RUNS = ("eyes", "ear", "default")
 
 def run(seed: int, episodes: int, runs: Path, workers: int) -> dict[str, Any]:
     """Train, export and play with one seed."""
-    seconds = 0.0
     for name in RUNS:
         recipe, out = load_recipe(Path("recipes") / f"{name}.toml"), runs / name
         material = gather(recipe, CACHE, workers, lambda *_: None)
@@ -44,7 +43,6 @@ def run(seed: int, episodes: int, runs: Path, workers: int) -> dict[str, Any]:
             resume=(out / "checkpoint.safetensors").exists(),
         )
         assert trained.step == trained.steps, "interrupted: call again to continue"
-        seconds = trained.seconds
     bundle = runs / "bundle"
     if not bundle.exists():
         export_checkpoint(runs / RUNS[-1], bundle)
@@ -56,7 +54,7 @@ def run(seed: int, episodes: int, runs: Path, workers: int) -> dict[str, Any]:
             )
             for inputs in (TEXT, SPEECH)
         },
-        "hours": seconds / 3600,
+        "hours": trained.seconds / 3600,
         "date": today(),
         "hardware": describe_machine(),
         "versions": versions("torch", "onnxruntime", "minigrid"),

@@ -15,9 +15,6 @@ from sensorimotor.models.signature import Signature
 from sensorimotor.perception.modality import Image, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 
-ACTION = "action"
-"""The action among names of inputs; no input can be called so."""
-
 
 class NetworkSpec(BaseModel):
     """Sizes and encoders of a network: the `[network]` table of a recipe.
@@ -63,7 +60,8 @@ class Network(nn.Module):
         signature: What comes in and goes out.
         spec: Sizes.
         tokenizer: For the text inputs; its vocabulary is the text encoders'. A pretrained text encoder brings its own.
-        statistics: State input, or `ACTION`, → (mean, standard deviation) over the training data.
+        statistics: State input → (mean, standard deviation) over the training data.
+        action_statistics: The same of each dimension of the actions, where they are vectors.
 
     Raises:
         SignatureError: There is a text input and no tokenizer, an encoder does not fit its input, no head fits the
@@ -77,6 +75,7 @@ class Network(nn.Module):
         spec: NetworkSpec,
         tokenizer: Tokenizer | None = None,
         statistics: Statistics | None = None,
+        action_statistics: tuple[Sequence[float], Sequence[float]] | None = None,
     ):
         super().__init__()
         if taken := [name for name in signature.names if hasattr(nn.ModuleDict(), name)]:
@@ -99,14 +98,15 @@ class Network(nn.Module):
             except (SignatureError, EncoderError) as error:
                 raise type(error)(f"input {name!r}: {error}") from error
             described[name] = chosen.model_copy(update={"architecture": encoders[name].architecture})
-            if words and isinstance(modality, Text):
-                self._read_with(Tokenizer.from_json(words, modality.max_tokens))
+            if words:
+                longest = max(one.max_tokens for one in signature.inputs.values() if isinstance(one, Text))
+                self._read_with(Tokenizer.from_json(words, longest))
         self.encoders, self.spec = nn.ModuleDict(encoders), spec.model_copy(update={"encoders": described})
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         fusion = Fusion(self.token_shapes(), spec.dim, spec.blocks)
-        done = measured.get(ACTION)
-        self.core = Core(fusion, head_for(signature.action_space, spec.dim, signature.horizon, done))
+        head = head_for(signature.action_space, spec.dim, signature.horizon, action_statistics)
+        self.core = Core(fusion, head)
 
     def _read_with(self, tokenizer: Tokenizer) -> None:
         """All texts of a network are read with the same tokenizer."""

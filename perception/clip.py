@@ -7,13 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
-from sensorimotor.errors import EncoderError, MissingExtraError
+from sensorimotor.errors import EncoderError
 from sensorimotor.perception.preprocessing import Preprocessing
-from sensorimotor.perception.pretrained import Pretrained
+from sensorimotor.perception.pretrained import Pretrained, library
 
 CONFIG = "open_clip_config.json"
-RESEARCH_ONLY = ("MobileCLIP", "apple-amlr")
-"""Weights, and what is trained from them, that may not be used commercially (apple/ml-mobileclip, LICENSE_MODELS)."""
 
 
 class ClipSpec(Pretrained):
@@ -54,7 +52,7 @@ def load_clip(spec: ClipSpec) -> Clip:
             another architecture.
         MissingExtraError: open_clip is not installed.
     """
-    open_clip = _open_clip()
+    open_clip = library("open_clip", "open_clip_torch")
     if spec.architecture:
         return build_clip(spec.architecture)
     local = spec.model.startswith(("local-dir:", "hf-hub:"))
@@ -77,21 +75,13 @@ def load_clip(spec: ClipSpec) -> Clip:
 
 def build_clip(architecture: dict[str, Any]) -> Clip:
     """A model with random weights: for a network whose own weights are loaded next."""
-    open_clip = _open_clip()
+    open_clip = library("open_clip", "open_clip_torch")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / CONFIG).write_text(json.dumps(architecture))
         model = open_clip.create_model(
             f"local-dir:{folder}", load_weights=False, pretrained_image=False, pretrained_text=False
         )
     return Clip(model.eval(), Preprocessing(**architecture["preprocess_cfg"]), architecture)
-
-
-def _open_clip() -> Any:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise MissingExtraError("open_clip_torch", "train", "an encoder of open_clip") from error
-    return open_clip
 
 
 def _explained(spec: ClipSpec, error: Exception, open_clip: Any) -> str:

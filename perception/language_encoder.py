@@ -10,10 +10,10 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as _Tokenizer
 from torch import Tensor, nn
 
-from sensorimotor.errors import EncoderError, MissingExtraError, SignatureError
+from sensorimotor.errors import EncoderError, SignatureError
 from sensorimotor.perception.clip import Clip
 from sensorimotor.perception.modality import Text
-from sensorimotor.perception.pretrained import Pretrained
+from sensorimotor.perception.pretrained import Pretrained, library
 from sensorimotor.perception.tokenizer import Tokenizer
 
 
@@ -39,7 +39,7 @@ def load_language(spec: LanguageSpec) -> Language:
         EncoderError: It cannot be found or reached, its weights are damaged or incomplete, or it has no fast tokenizer.
         MissingExtraError: `transformers` is not installed.
     """
-    transformers = _transformers()
+    transformers = library("transformers", "transformers")
     try:
         model, info = transformers.AutoModel.from_pretrained(
             spec.model, output_loading_info=True, attn_implementation="eager", trust_remote_code=False
@@ -68,18 +68,10 @@ def load_language(spec: LanguageSpec) -> Language:
 
 def build_language(architecture: dict[str, Any], tokenizer: str) -> Language:
     """An encoder with random weights: for a network whose own weights are loaded next."""
-    transformers = _transformers()
+    transformers = library("transformers", "transformers")
     config = transformers.AutoConfig.for_model(**architecture)
     model = transformers.AutoModel.from_config(config, attn_implementation="eager")
     return Language(model.eval(), tokenizer, architecture)
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("transformers", "train", "an encoder of transformers") from error
-    return transformers
 
 
 class LanguageEncoder(nn.Module):

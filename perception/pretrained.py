@@ -1,8 +1,11 @@
 """What every encoder that others have trained can be told."""
 
+from importlib import import_module
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from sensorimotor.errors import MissingExtraError
 
 
 class Pretrained(BaseModel):
@@ -18,3 +21,15 @@ class Pretrained(BaseModel):
 
     training: Literal["frozen", "trained"] = "frozen"
     architecture: dict[str, Any] | None = None
+
+
+def library(module: str, package: str) -> Any:
+    """The library that an encoder comes from, imported now and not before.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(package, "train", f"an encoder of {module}") from error

@@ -11,15 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorimotor.errors import EncoderError, MissingExtraError, SignatureError
+from sensorimotor.errors import EncoderError, SignatureError
+from sensorimotor.perception.attention import NEVER
 from sensorimotor.perception.modality import Audio
-from sensorimotor.perception.pretrained import Pretrained
+from sensorimotor.perception.pretrained import Pretrained, library
 from sensorimotor.perception.spectrum import Spectrum
 
 SAMPLE_RATE, WINDOW, HOP = 16_000, 400, 160
 SAMPLES_A_TOKEN = 2 * HOP
-NEVER = -1e9
-"""Below any score: what a masked token gets."""
 DIRECTION_BANDS = 16
 """Bands in which channels are compared with the first."""
 
@@ -52,7 +51,7 @@ def load_whisper(spec: WhisperSpec) -> WhisperParts:
         EncoderError: There is no such model, it cannot be reached, or its weights are damaged or incomplete.
         MissingExtraError: The `whisper` package is not installed.
     """
-    whisper = _whisper()
+    whisper = library("whisper", "openai-whisper")
     if spec.architecture:
         return build_whisper(spec.architecture)
     known = whisper.available_models()
@@ -73,20 +72,12 @@ def load_whisper(spec: WhisperSpec) -> WhisperParts:
 
 def build_whisper(dimensions: dict[str, Any]) -> WhisperParts:
     """An encoder with random weights: for a network whose own weights are loaded next."""
-    whisper = _whisper()
+    whisper = library("whisper", "openai-whisper")
     dims = whisper.model.ModelDimensions(**dimensions)
     encoder = whisper.model.AudioEncoder(
         dims.n_mels, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer
     )
     return WhisperParts(encoder.eval(), _filters(whisper, dims.n_mels), dimensions)
-
-
-def _whisper() -> Any:
-    try:
-        import whisper
-    except ImportError as error:
-        raise MissingExtraError("openai-whisper", "train", "an encoder of Whisper") from error
-    return whisper
 
 
 def _filters(whisper: Any, mels: int) -> Tensor:

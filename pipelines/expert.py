@@ -41,7 +41,7 @@ class Demonstrations:
 
     Attributes:
         symbols: uint8 `(steps, 7, 7, 3)`, the partial view in minigrid's encoding.
-        actions: uint8 `(steps,)`, what the expert did, or would have done.
+        actions: uint8 `(steps,)`, what the expert did.
         cells: uint8 `(steps, 7, 7)`, what in the view fits what is said (`Grounding.look`).
         starts: int64 `(episodes + 1,)`: episode `i` is steps `starts[i]` to `starts[i + 1]`.
         missions: One instruction an episode.

@@ -27,10 +27,11 @@ class Grounding:
     def __init__(self, game: Any):
         self._game = game
         self._things = [thing for thing in game.grid.grid if thing is not None and thing.type in THINGS]
-        self._fits = np.zeros((len(self._things), ROLES, ASPECTS), bool)
+        fits = np.zeros((len(self._things), ROLES, ASPECTS), bool)
         for role, names in enumerate(DESCRIPTIONS):
             for description in (getattr(game.instrs, name) for name in names if hasattr(game.instrs, name)):
-                self._fits[:, role] = _fits(self._things, description, game)
+                fits[:, role] = _fits(self._things, description, game)
+        self._codes = np.packbits(fits.reshape(len(fits), -1), axis=1, bitorder="little")[:, 0]
 
     def look(self, view: np.ndarray) -> np.ndarray:
         """What fits where in a partial view.
@@ -43,8 +44,7 @@ class Grounding:
             this role and aspect, or of which the mission leaves it open. What is carried is where the agent is.
         """
         cells = np.zeros(view.shape[:2], np.uint8)
-        bits = np.packbits(self._fits.reshape(len(self._fits), -1), axis=1, bitorder="little")
-        for thing, (code,) in zip(self._things, bits, strict=True):
+        for thing, code in zip(self._things, self._codes, strict=True):
             if thing is self._game.carrying:
                 cells[view.shape[0] // 2, view.shape[1] - 1] = code
             elif (cell := self._game.relative_coords(*thing.cur_pos)) and view[cell][0] != UNSEEN:

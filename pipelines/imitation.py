@@ -105,11 +105,6 @@ def _absent_summary(network: Network, name: str) -> Tensor:
     return sense(tokens, mask, ~mask[:, 0], tokens.new_zeros(1))[2]
 
 
-def imitation_loss(logits: Tensor, actions: Tensor) -> Tensor:
-    """Mean cross-entropy of the expert's actions (nats)."""
-    return F.cross_entropy(logits, actions)
-
-
 def alignment_loss(network: Network, tutor: Tutor, utterances: Spoken, heard: Heard) -> Tensor:
     """How far speech is from meaning what its text means (nats, and squared distance of summaries).
 

@@ -23,7 +23,7 @@ from sensorimotor.pipelines import babyai
 from sensorimotor.pipelines.batches import Batch, Batches
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
 from sensorimotor.pipelines.hardware import describe_machine, versions
-from sensorimotor.pipelines.imitation import alignment_loss, hear, imitation_loss, pointing_loss, unroll
+from sensorimotor.pipelines.imitation import alignment_loss, hear, pointing_loss, unroll
 from sensorimotor.pipelines.judging import AT_ONCE, held_out_logits, understood
 from sensorimotor.pipelines.material import Material, Report, gather
 from sensorimotor.pipelines.recipe import Recipe, parse_recipe
@@ -269,7 +269,7 @@ class _Run:
         heard = hear(self.network, batch.spoken) if batch.spoken else None
         if len(batch.actions):
             unrolled = unroll(self.network, batch, heard)
-            losses["imitation"] = imitation_loss(unrolled.logits, batch.actions)
+            losses["imitation"] = self.network.core.head.loss(unrolled.logits, batch.actions)
             accuracy = float((unrolled.logits.argmax(1) == batch.actions).float().mean())
             if plan.pointing > 0:
                 losses["pointing"] = pointing_loss(batch, unrolled)
@@ -290,7 +290,7 @@ class _Run:
         judged: dict[str, Any] = {"held_out": {}}
         if self.recipe.training.batch_episodes:
             for senses, (logits, actions) in self._held_out_logits().items():
-                loss = float(imitation_loss(torch.from_numpy(logits), torch.from_numpy(actions)))
+                loss = float(self.network.core.head.loss(torch.from_numpy(logits), torch.from_numpy(actions)))
                 right = float(np.mean(logits.argmax(1) == actions))
                 judged["held_out"][senses] = {"loss": round(loss, 4), "accuracy": round(right, 4)}
                 board.add_scalar(f"held-out loss/{senses}", loss, self.step)

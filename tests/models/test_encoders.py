@@ -190,3 +190,11 @@ def test_texts_that_are_read_differently_cannot_share_a_network(spec, sources):
     )
     with pytest.raises(SignatureError, match="read with one tokenizer"):
         Network(signature, both)
+
+
+def test_texts_of_different_lengths_share_a_tokenizer_of_the_longest(spec):
+    inputs = SIGNATURE.inputs | {"caption": Text(max_tokens=6)}
+    signature = Signature(inputs, SIGNATURE.action_space, SIGNATURE.safe_action, 10.0)
+    reads = {"instruction": spec.encoders["instruction"], "caption": spec.encoders["instruction"]}
+    network = Network(signature, spec.model_copy(update={"encoders": {**spec.encoders, **reads}}))
+    assert network.tokenizer.max_tokens == 10

@@ -16,7 +16,6 @@ from sensorimotor.pipelines.batches import Batches
 from sensorimotor.pipelines.imitation import (
     alignment_loss,
     hear,
-    imitation_loss,
     input_of,
     pointing_loss,
     read,
@@ -104,9 +103,10 @@ def test_episodes_of_a_batch_do_not_know_of_each_other(tiny_network, batches):
             assert together.evidence[rows].numpy() == pytest.approx(alone.evidence.numpy(), abs=1e-5)
 
 
-def test_the_loss_is_the_cross_entropy_of_what_the_expert_did():
+def test_the_loss_is_the_cross_entropy_of_what_the_expert_did(tiny_network):
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
-    assert imitation_loss(logits, torch.tensor([0, 2])).item() == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
+    loss = tiny_network.core.head.loss(logits, torch.tensor([0, 2]))
+    assert loss.item() == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)
 
 
 def test_what_is_listened_to_only_changes_no_decision(tiny_network, material, tiny_recipe):
@@ -251,7 +251,7 @@ def test_learning_from_one_batch_makes_the_loss_smaller(tiny_recipe, material, b
     losses = []
     for _ in range(12):
         optimizer.zero_grad()
-        loss = imitation_loss(unrolled(network, batch).logits, batch.actions)
+        loss = network.core.head.loss(unrolled(network, batch).logits, batch.actions)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -264,6 +264,6 @@ def test_a_policy_without_ears_learns_from_words_alone(tiny_recipe, material):
     batch = batches.held_out_batch(EPISODES, ("camera", "instruction"))
     assert batch.spoken is None
     made = unroll(network, batch, None)
-    loss = imitation_loss(made.logits, batch.actions) + pointing_loss(batch, made)
+    loss = network.core.head.loss(made.logits, batch.actions) + pointing_loss(batch, made)
     loss.backward()
     assert learnt(**network.encoders) == {"camera": True, "instruction": True}
