@@ -56,6 +56,10 @@ class RecipeError(UsageError):
     """A training recipe has a key that is missing, unknown or wrong."""
 
 
+class DataError(SensorimotorError):
+    """A data set is missing, damaged, incomplete, or not what it says it is."""
+
+
 class CacheError(SensorimotorError):
     """A file that was made once and kept is damaged."""
 
