@@ -53,6 +53,11 @@ class ActionSpace:
                 return math.prod(shape)
         raise SignatureError(f"no action space like {self.space}; there are Discrete, MultiBinary and Box")
 
+    @property
+    def plans(self) -> bool:
+        """Whether what is done is a vector, of which several can be planned; choices and switches cannot."""
+        return isinstance(self.space, spaces.Box)
+
     def label(self, index: int) -> str:
         """The name of one choice, switch or dimension."""
         return self.labels[index] if self.labels else str(index)

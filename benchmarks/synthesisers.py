@@ -23,7 +23,8 @@ from sensorimotor.pipelines.batches import as_they_are
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
 from sensorimotor.pipelines.judging import AT_ONCE, understood
 from sensorimotor.pipelines.material import Material, gather
-from sensorimotor.pipelines.recipe import Recipe, load_recipe
+from sensorimotor.pipelines.mission_recipe import MissionRecipe
+from sensorimotor.pipelines.recipe import load_recipe
 from sensorimotor.pipelines.recordings import INDEX
 from sensorimotor.pipelines.speech_bank import Script, SpeechBank, speech_bank
 from sensorimotor.pipelines.train import train
@@ -48,7 +49,7 @@ def recorded(folder: Path, limit_s: float) -> SpeechBank:
     return speech_bank(script, CACHE / "speech")
 
 
-def words_right(run: Path, recipe: Recipe, material: Material, bank: SpeechBank) -> float:
+def words_right(run: Path, recipe: MissionRecipe, material: Material, bank: SpeechBank) -> float:
     """Which part of all utterances of a bank is read right, word for word."""
     checkpoint = load_checkpoint(run)
     tutor = Tutor(recipe.network, material.tokenizer)

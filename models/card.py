@@ -36,33 +36,55 @@ def card(signature: Signature, config: Mapping[str, Any]) -> str:
         "",
         f"Recipe `{provenance['recipe']['name']}`, {provenance['steps']} steps, {provenance['hours']:.2f} hours on "
         f"{provenance['machine']['cores']} cores of {provenance['machine']['processor']}; "
-        f"{config['parameters']:,} parameters; imitation of demonstrations in simulation.",
+        f"{config['parameters']:,} parameters; imitation of {_shown(provenance)}.",
         "",
-        "## On held-out episodes",
-        "",
-        "| senses | agreement with the expert | loss (nats) |",
-        "| --- | --- | --- |",
-        *(
-            f"| {senses} | {judged['accuracy']:.1%} | {judged['loss']:.3f} |"
-            for senses, judged in metrics["held_out"].items()
-        ),
-        "",
+        *_judged(metrics),
         *_calibration(metrics.get("calibration")),
         "## Parity",
         "",
         f"Trained and exported outputs differ by at most {parity['max_error']:.1e} over {parity['subsets']} subsets of "
-        f"inputs and {parity['closed_loop_max_error']:.1e} over {parity['closed_loop_steps']} closed-loop steps, at "
-        "which every action was the same.",
+        f"inputs and {parity['closed_loop_max_error']:.1e} over {parity['closed_loop_steps']} "
+        f"{'recorded' if _recorded(provenance) else 'closed-loop'} steps, at which every action was the same.",
         "",
         "## Limits",
         "",
-        "It knows only the simulation it was trained in. Confidence is calibrated on such data and means little "
-        "elsewhere; novelty is not measured.",
+        f"It knows only the {'data' if _recorded(provenance) else 'simulation'} it was trained on. Confidence, where "
+        "it has one, is calibrated on such data and means little elsewhere; novelty is not measured.",
         "",
         "Licence of weights and text: Apache-2.0.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _recorded(provenance: Mapping[str, Any]) -> bool:
+    return provenance.get("evidence") == "recorded"
+
+
+def _shown(provenance: Mapping[str, Any]) -> str:
+    return "recorded episodes" if _recorded(provenance) else "demonstrations in simulation"
+
+
+def _judged(metrics: Mapping[str, Any]) -> list[str]:
+    """The table of every set of senses on held-out episodes, with the baseline that looks at nothing."""
+    rows = dict(metrics["held_out"]) | ({"nothing (baseline)": metrics["baseline"]} if metrics.get("baseline") else {})
+    if not rows:
+        return []
+    plans = any("error" in judged for judged in rows.values())
+    what = "mean absolute error" if plans else "agreement with what was shown"
+    lines = ["## On held-out episodes", "", f"| senses | {what} | loss |", "| --- | --- | --- |"]
+    return [
+        *lines,
+        *(f"| {senses} | {agreement(judged)} | {judged['loss']:.3f} |" for senses, judged in rows.items()),
+        "",
+    ]
+
+
+def agreement(judged: Mapping[str, Any]) -> str:
+    """How near to what was shown: a percentage of choices, or the error of each dimension in its unit."""
+    if "error" in judged:
+        return ", ".join(f"{label} {one['mean']:.3g} {one['unit']}".rstrip() for label, one in judged["error"].items())
+    return f"{judged['accuracy']:.1%}"
 
 
 def _calibration(calibration: Mapping[str, Any] | None) -> list[str]:

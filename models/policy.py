@@ -16,8 +16,9 @@ from sensorimotor.errors import ObservationError, OutputError, SignatureError, U
 from sensorimotor.models.backend import Backend, CoreInput
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
+from sensorimotor.perception.arguments import encoder_arguments
 from sensorimotor.perception.buffers import latched
-from sensorimotor.perception.modality import Audio, Observation, Text
+from sensorimotor.perception.modality import Observation, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 
 PASS = (GuardVerdict("critical", "pass"),)
@@ -263,26 +264,15 @@ class Policy:
         new = [i for i, values in enumerate(checked) if name in values and not cached[i]]
         if new:
             began = time.perf_counter()
-            tokens, mask = self._backend.encode(name, self._arguments(name, [checked[i][name] for i in new]))
+            tokens, mask = self._backend.encode(
+                name, encoder_arguments(self.signature.inputs[name], [checked[i][name] for i in new], self._tokenizer)
+            )
             timings_ms[f"encode.{name}"] = (time.perf_counter() - began) * 1e3
             for row, i in enumerate(new):
                 sequence = sequences[i].get(name)
                 content = _content(checked[i][name]) if sequence is None else None
                 known[i][name] = _Known(sequence, content, tokens[row], mask[row])
         return cached
-
-    def _arguments(self, name: str, values: Sequence[Any]) -> tuple[np.ndarray, ...]:
-        """The encoder's arguments for the values of some rows."""
-        match self.signature.inputs[name]:
-            case Text() as text:
-                assert self._tokenizer is not None
-                return (np.stack([self._tokenizer.encode(value) for value in values])[:, : text.max_tokens],)
-            case Audio() as audio:
-                sound = np.zeros((len(values), audio.samples, audio.channels), np.float32)
-                for row, value in zip(sound, values, strict=True):
-                    row[: len(value)] = value
-                return sound, np.array([len(value) for value in values], np.int64)
-        return (values[0][None] if len(values) == 1 else np.stack(values),)
 
     def _gather(self, known: list[dict[str, _Known]], present: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Tokens and masks of every input for all rows; an input that is absent from all costs one token only."""

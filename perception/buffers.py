@@ -1,7 +1,8 @@
 """What is known of every input now: newest frames, sliding windows, latched words, with ages and sequence numbers.
 
-Frames and states: the newest wins. Sound: a window slides, an utterance is cut out of the stream and kept. Texts are
-kept until the next one. What is kept (latched) does not age.
+Frames and states: the newest wins; of a video the last frames, the first one repeated until there are enough. Sound: a
+window slides, an utterance is cut out of the stream and kept. Texts are kept until the next one. What is kept (latched)
+does not age.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.errors import ObservationError
-from sensorimotor.perception.modality import Audio, Modality, Text
+from sensorimotor.perception.modality import Audio, Image, Modality, Text
 from sensorimotor.perception.utterance import Endpointer
 
 
@@ -70,7 +71,8 @@ class Buffers:
 
         Args:
             name: The input.
-            value: A frame, a state or a text; of sound, the samples since the last call, `(samples, channels)`.
+            value: A frame (a video's next one, or all of them), a state or a text; of sound, the samples since the last
+                call, `(samples, channels)`.
             now_s: When its newest sample was in hand (s).
 
         Raises:
@@ -94,6 +96,10 @@ class Buffers:
             value = np.concatenate([before, value])[-modality.samples :]
         elif isinstance(modality, Text) and self._values.get(name) == value:
             return
+        elif isinstance(modality, Image) and modality.frames > 1 and np.shape(value) == modality.one_frame:
+            film = self._values.get(name)
+            frame = np.asarray(value)[None]
+            value = np.repeat(frame, modality.frames, 0) if film is None else np.concatenate([film[1:], frame])
         self._values[name], self._times[name] = value, now_s
         self._sequences[name] = self._sequences.get(name, -1) + 1
 

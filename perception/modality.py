@@ -58,10 +58,14 @@ class Image(_Modality):
     frames: int = Field(default=1, gt=0, le=256)
 
     @property
+    def one_frame(self) -> tuple[int, int, int]:
+        """The shape of one frame."""
+        return self.height, self.width, self.channels
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one value."""
-        one = (self.height, self.width, self.channels)
-        return one if self.frames == 1 else (self.frames, *one)
+        return self.one_frame if self.frames == 1 else (self.frames, *self.one_frame)
 
     def __str__(self) -> str:
         return f"an image, uint8 {self.shape}"

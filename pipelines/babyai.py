@@ -142,19 +142,19 @@ class BabyAIWorld(gymnasium.Env):
         return observation, {"mission": self.mission}
 
     def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Act once; `info["success"]` says whether the mission is fulfilled."""
+        """Act once; `info["success"]` says whether the mission is fulfilled.
+
+        `info["first_object_correct"]`: whether an object was turned to by now, the first one being an instructed one;
+        None where this is no "go to" level.
+        """
         with quietly():
             _, reward, terminated, truncated, _ = self.game.step(int(action))
         self._gaze.look()
         observation = self._observe()
         if self.speakers:
             observation["mic"] = self._noise(round(SAMPLE_RATE / RATE_HZ))
-        return observation, float(reward), bool(terminated), bool(truncated), {"success": reward > 0}
-
-    @property
-    def first_object_correct(self) -> bool | None:
-        """Whether an object was turned to by now, the first one being an instructed one; None: no "go to" level."""
-        return bool(self._gaze.first_object_correct) if self._gaze.scored else None
+        info = {"success": reward > 0, "first_object_correct": self._gaze.verdict}
+        return observation, float(reward), bool(terminated), bool(truncated), info
 
     def room(self, tile_pixels: int = 24) -> np.ndarray:
         """The whole room from above, uint8 (height, width, 3): for people, never for the policy."""
@@ -207,6 +207,11 @@ class Gaze:
         self.scored = isinstance(game.instrs, GoToInstr)
         self._start = self._object_in_front()
         self.first_object_correct: bool | None = None
+
+    @property
+    def verdict(self) -> bool | None:
+        """Whether an object was turned to, the first one being an instructed one; None where that is not scored."""
+        return bool(self.first_object_correct) if self.scored else None
 
     def _object_in_front(self) -> Any:
         faced = self._game.grid.get(*self._game.front_pos)

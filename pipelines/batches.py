@@ -16,7 +16,8 @@ from sensorimotor.pipelines.babyai import RATE_HZ, VIEW_TILES
 from sensorimotor.pipelines.expert import Demonstrations
 from sensorimotor.pipelines.frames import FrameTable
 from sensorimotor.pipelines.grounding import unpacked
-from sensorimotor.pipelines.recipe import Senses, Training
+from sensorimotor.pipelines.mission_recipe import MissionTraining
+from sensorimotor.pipelines.recipe_tables import Senses
 from sensorimotor.pipelines.speech_bank import SpeechBank
 from sensorimotor.pipelines.variation import vary
 
@@ -94,7 +95,7 @@ class Batches:
         demonstrations: Demonstrations,
         bank: SpeechBank | None,
         tokenizer: Tokenizer,
-        training: Training,
+        training: MissionTraining,
         seed: int,
     ):
         self._data = demonstrations

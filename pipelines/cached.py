@@ -20,3 +20,15 @@ def read_arrays(path: Path, *names: str) -> list[np.ndarray]:
             return [arrays[name] for name in names]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CacheError(f"{path} is damaged ({error}): delete it, and it is made again") from error
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of an `.npy` file, on disk until it is used.
+
+    Raises:
+        CacheError: The file is not what was once written.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CacheError(f"{path} is damaged ({error}): delete its directory, and it is made again") from error

@@ -115,7 +115,7 @@ def train(
         _print_json(done.to_json())
     else:
         console.trained(done)
-    if done.step < done.steps:
+    if not done.finished:
         raise typer.Exit(INTERRUPTED)  # so that `train && export` does not ship half a policy
 
 

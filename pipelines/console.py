@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from sensorimotor.models.card import agreement
 from sensorimotor.pipelines.demo import Begun, Decided, Ended, Event
 
 out = Console(highlight=False)
@@ -57,15 +58,24 @@ def trained(run: Any) -> None:
     """Where a training run stands."""
     rows = {
         "checkpoint": str(run.checkpoint),
-        "steps": f"{run.step} of {run.steps}" + ("" if run.step == run.steps else "  (continue with --resume)"),
+        "steps": f"{run.step} of {run.steps}" + ("" if run.finished else "  (continue with --resume)"),
         "time": f"{run.seconds / 60:.1f} minutes",
     }
     for senses, judged in run.held_out.items():
-        rows[senses] = f"agrees with the expert in {judged['accuracy']:.1%} of held-out decisions"
+        rows[senses] = _judged(judged)
+    if baseline := run.record.get("baseline"):
+        rows["baseline"] = f"{_judged(baseline)}, without looking"
     if run.calibration:
         errors = ", ".join(f"{error:.3f} ({senses})" for senses, error in run.calibration["error"].items())
         rows["calibration error"] = errors
     out.print(_pairs(rows))
+
+
+def _judged(judged: dict[str, Any]) -> str:
+    """How near to what was shown, on held-out episodes."""
+    return (
+        f"off by {agreement(judged)}" if "error" in judged else f"agrees in {agreement(judged)} of held-out decisions"
+    )
 
 
 def evaluation_table(report: dict[str, Any]) -> None:
@@ -126,7 +136,9 @@ def inspection(report: dict[str, Any]) -> None:
         f"{provenance['machine']['processor']}"
     )
     for senses, judged in report["metrics"]["held_out"].items():
-        rows[senses] = f"agrees with the expert in {judged['accuracy']:.1%} of held-out decisions"
+        rows[senses] = _judged(judged)
+    if baseline := report["metrics"].get("baseline"):
+        rows["baseline"] = f"{_judged(baseline)}, without looking"
     rows["parity"] = f"largest difference {parity['max_error']:.1e}, allowed {parity['tolerance']:.0e}"
     rows["fingerprint"] = report["fingerprint"]
     rows["made"] = f"{report['created']} by sensorimotor {report['sensorimotor']}, bundle format {report['format']}"
@@ -204,12 +216,12 @@ def training() -> Iterator[Callable[[str, dict[str, Any]], None]]:
                     )
                 case "held out":
                     judged = [
-                        f"{senses} {one['accuracy']:.1%} (loss {one['loss']:.3f})"
+                        f"{senses}: {_judged(one)} (loss {one['loss']:.3f})"
                         for senses, one in numbers["held_out"].items()
                     ]
                     if "understood" in numbers:
                         judged.append(f"{numbers['understood']:.1%} of utterances understood")
-                    progress.console.print(f"step {numbers['step']}, held out: {', '.join(judged)}", soft_wrap=True)
+                    progress.console.print(f"step {numbers['step']}, held out: {'; '.join(judged)}", soft_wrap=True)
                 case "checkpoint":
                     progress.console.print(f"[dim]step {numbers['step']}: checkpoint written[/dim]")
 

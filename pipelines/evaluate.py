@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from sensorimotor.errors import UsageError
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.policy import Policy
-from sensorimotor.pipelines.babyai import BabyAIWorld
 from sensorimotor.pipelines.expert import expert_steps
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
 from sensorimotor.pipelines.rollout import Episode, observed_inputs, play
-from sensorimotor.pipelines.speech import speaker
+from sensorimotor.pipelines.worlds import BABYAI, make_world
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Trial:
 
     Attributes:
         policy: A bundle directory or a bundled name.
-        level: A `BabyAI-*-v0` id.
+        level: The id of an environment; see `make_world`.
         inputs: What the policy is shown; None: everything.
-        speakers: Who may speak, one drawn an episode.
-        swap_mission: Give, and score, the mission of another object of the room.
+        speakers: Who may speak, one drawn an episode; in BabyAI.
+        swap_mission: Give, and score, the mission of another object of the room; in BabyAI.
         threads: Of ONNX Runtime.
     """
 
@@ -39,11 +39,15 @@ class Trial:
     swap_mission: bool = False
     threads: int = 1
 
-    def world(self) -> BabyAIWorld:
+    def world(self) -> gymnasium.Env:
         """The world of this trial."""
         hears = self.inputs is None or "mic" in self.inputs
-        voices = [speaker(spec) for spec in self.speakers] if hears else []
-        return BabyAIWorld(self.level, speakers=voices, written=True, swap_mission=self.swap_mission)
+        return make_world(self.level, speakers=self.speakers if hears else (), swap_mission=self.swap_mission)
+
+    @property
+    def has_expert(self) -> bool:
+        """Whether it is known how many steps an expert takes."""
+        return self.level.startswith(BABYAI) and not self.swap_mission
 
     def run(self, seeds: Sequence[int], progress: Callable[[int], None] = lambda _: None) -> list[Episode]:
         """Play these seeds in this process."""
@@ -69,8 +73,9 @@ def evaluate(
 
     Returns:
         A JSON-able record; `success_rate` has a Wilson interval `ci95`; `spl` is the mean over episodes of success x
-        expert steps / max(own steps, expert steps), with the BabyAI bot as expert; `first_object_correct` is the part
-        of all episodes in which the first object turned to was an instructed one (null elsewhere than on "go to").
+        expert steps / max(own steps, expert steps), with the BabyAI bot as expert (null elsewhere);
+        `first_object_correct` is the part of all episodes in which the first object turned to was an instructed one
+        (null elsewhere than on "go to").
 
     Raises:
         UsageError: Not a number of episodes, workers or a seed.
@@ -81,13 +86,13 @@ def evaluate(
     trial = replace(trial, inputs=shown)
     if workers == 1:
         played = trial.run(seeds, progress)
-        expert = {} if trial.swap_mission else expert_steps(trial.level, list(seeds))
+        expert = expert_steps(trial.level, list(seeds)) if trial.has_expert else {}
     else:
         played, expert = [], {}
         shares = [list(seeds[i::workers]) for i in range(min(workers, len(seeds)))]
         with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:
             plays = [pool.submit(trial.run, share) for share in shares]
-            plans = [] if trial.swap_mission else [pool.submit(expert_steps, trial.level, share) for share in shares]
+            plans = [pool.submit(expert_steps, trial.level, share) for share in shares] if trial.has_expert else []
             for done in plays:
                 played += done.result()
                 progress(len(done.result()))
@@ -102,7 +107,7 @@ def _summary(trial: Trial, played: list[Episode], expert: dict[int, int | None])
     milliseconds = np.concatenate([episode.decision_ms for episode in played])
     solvable = [(episode, expert[episode.seed]) for episode in played if expert.get(episode.seed)]
     paths = [episode.success * steps / max(episode.steps, steps) for episode, steps in solvable if steps]
-    hears = "mic" in (trial.inputs or ())
+    hears = "mic" in (trial.inputs or ()) and trial.level.startswith(BABYAI)
     return {
         "policy": trial.policy,
         "env": trial.level,

@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: real episodes for the parity gate and the golden set, then the export itself."""
+"""From a checkpoint to a bundle: real steps for the parity gate and the golden set, then the export itself."""
 
 from itertools import cycle
 from pathlib import Path
@@ -12,7 +12,9 @@ from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.pipelines.babyai import BabyAIWorld
+from sensorimotor.pipelines.mission_recipe import MissionRecipe
 from sensorimotor.pipelines.recipe import Recipe, parse_recipe
+from sensorimotor.pipelines.replay import recorded_evidence
 from sensorimotor.pipelines.rollout import observed_inputs, play
 from sensorimotor.pipelines.speech import speaker
 
@@ -41,11 +43,15 @@ def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False)
     require_replaceable(out)
     trained = load_checkpoint(checkpoint)
     recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
-    evidence = closed_loop_evidence(trained, recipe)
-    return export(trained.network, evidence, out, _description(trained, recipe), single_file=single_file)
+    if isinstance(recipe, MissionRecipe):
+        evidence, kind = closed_loop_evidence(trained, recipe), "closed loop"
+    else:
+        evidence, kind = recorded_evidence(recipe, trained.network.signature), "recorded"
+    description = _description(trained, recipe, kind)
+    return export(trained.network, evidence, out, description, single_file=single_file)
 
 
-def closed_loop_evidence(trained: Checkpoint, recipe: Recipe) -> Evidence:
+def closed_loop_evidence(trained: Checkpoint, recipe: MissionRecipe) -> Evidence:
     """What the trained network saw while it played, in torch: over 1,000 steps of all levels and sets of senses."""
     network = trained.network
     policy = Policy(network.signature, TorchBackend(network), network.tokenizer)
@@ -68,7 +74,7 @@ def closed_loop_evidence(trained: Checkpoint, recipe: Recipe) -> Evidence:
     raise AssertionError("the rounds never end")
 
 
-def _description(trained: Checkpoint, recipe: Recipe) -> dict[str, Any]:
+def _description(trained: Checkpoint, recipe: Recipe, evidence: str) -> dict[str, Any]:
     record = trained.record
     return {
         "name": recipe.name,
@@ -76,12 +82,14 @@ def _description(trained: Checkpoint, recipe: Recipe) -> dict[str, Any]:
         "metrics": {
             "held_out": record["held_out"],
             "understood": record.get("understood"),
+            "baseline": record.get("baseline"),
             "calibration": record.get("calibration"),
         },
         "provenance": {
             "recipe": trained.recipe,
             "steps": trained.step,
             "hours": record["seconds"] / 3600,
+            "evidence": evidence,
             "begun_with": record.get("begun_with", {}),
             "machine": record["machine"],
             "versions": record["versions"],

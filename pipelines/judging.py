@@ -24,7 +24,7 @@ def held_out_logits(
     for start in range(0, len(batches), AT_ONCE):
         batch = batches.held_out_batch(np.arange(start, min(start + AT_ONCE, len(batches))), inputs).to(device)
         heard = hear(network, batch.spoken) if batch.spoken else None
-        logits.append(unroll(network, batch, heard).logits.float().cpu().numpy())
+        logits.append(unroll(network, batch, heard).parameters.float().cpu().numpy())
         actions.append(batch.actions.cpu().numpy())
     return np.concatenate(logits), np.concatenate(actions)
 

@@ -8,7 +8,7 @@ from typing import Any
 from sensorimotor.errors import RecipeError
 from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines.expert import Demonstrations, demonstrations
-from sensorimotor.pipelines.recipe import Data, Recipe
+from sensorimotor.pipelines.mission_recipe import MissionData, MissionRecipe
 from sensorimotor.pipelines.speech_bank import Script, SpeechBank, speech_bank
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -26,7 +26,7 @@ class Material:
     tokenizer: Tokenizer
 
 
-def gather(recipe: Recipe, cache: Path, workers: int, report: Report) -> Material:
+def gather(recipe: MissionRecipe, cache: Path, workers: int, report: Report) -> Material:
     """Make, or read from the cache, all that the recipe asks for."""
     data = recipe.data
     shown = _demonstrations(data, cache, workers, report, held_out=False)
@@ -52,7 +52,7 @@ def gather(recipe: Recipe, cache: Path, workers: int, report: Report) -> Materia
     return Material(shown, held_out, banks[0], banks[1], tokenizer)
 
 
-def _demonstrations(data: Data, cache: Path, workers: int, report: Report, held_out: bool) -> Demonstrations:
+def _demonstrations(data: MissionData, cache: Path, workers: int, report: Report, held_out: bool) -> Demonstrations:
     parts = []
     for level in data.levels:
         episodes = min(data.held_out_episodes, level.episodes) if held_out else level.episodes

@@ -1,5 +1,9 @@
 """What the tests of pipelines share: the tiny recipe's demonstrations and speech, and small rooms built by hand."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 
@@ -39,3 +43,56 @@ def room():
         return game
 
     return build
+
+
+class MemoryTrack:
+    def __init__(self, times_s, values):
+        self.times_s, self.values = np.asarray(times_s, np.float64), values
+
+    def read(self, samples):
+        return [self.values[number] for number in samples]
+
+
+class MemorySound:
+    def __init__(self, times_s, chunks):
+        self.times_s = np.asarray(times_s, np.float64)
+        self.ends = np.cumsum([len(chunk) for chunk in chunks])
+        self.whole = np.concatenate(chunks)
+
+    def read(self, start, stop):
+        return self.whole[start:stop]
+
+
+@dataclass
+class MemoryEpisode:
+    name: str
+    times_s: np.ndarray
+    tracks: dict
+
+    def track(self, feature, sample_rate=None):
+        return self.tracks[feature]
+
+    def sound(self, feature, sample_rate):
+        return self.tracks[feature]
+
+
+@dataclass
+class MemorySource:
+    """A source whose episodes are in memory."""
+
+    features: dict
+    episodes: list
+    rate_hz: float | None = 10.0
+    fingerprint: str = "memory"
+
+    def __len__(self):
+        return len(self.episodes)
+
+    def episode(self, index):
+        return self.episodes[index]
+
+
+@pytest.fixture(scope="session")
+def memory():
+    """What sources in memory are made of."""
+    return SimpleNamespace(Track=MemoryTrack, Sound=MemorySound, Episode=MemoryEpisode, Source=MemorySource)

@@ -272,10 +272,10 @@ def test_the_first_object_turned_to_is_told_apart_from_what_was_faced_by_chance(
 def test_who_has_turned_to_nothing_has_not_turned_to_the_right_thing():
     world = BabyAIWorld("BabyAI-GoToObj-v0")
     world.reset(seed=2)
-    assert world.first_object_correct is False
-    while world.first_object_correct is False:
+    assert world._gaze.verdict is False
+    while world._gaze.verdict is False:
         world.step(Expert(world.game).advise(None))
-    assert world.first_object_correct is True
+    assert world._gaze.verdict is True
 
 
 def test_looking_is_only_scored_where_the_mission_is_to_go_somewhere():
@@ -284,7 +284,7 @@ def test_looking_is_only_scored_where_the_mission_is_to_go_somewhere():
     for _ in range(12):
         world.step(RIGHT)
         world.step(FORWARD)
-        assert world.first_object_correct is None
+        assert world._gaze.verdict is None
 
 
 # What is refused, and what is printed

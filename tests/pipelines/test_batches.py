@@ -10,7 +10,8 @@ from sensorimotor.perception.tokenizer import BEGIN, PAD, UNKNOWN
 from sensorimotor.pipelines.batches import Batch, Batches, Spoken, as_they_are, obscured
 from sensorimotor.pipelines.frames import FrameTable
 from sensorimotor.pipelines.grounding import unpacked
-from sensorimotor.pipelines.recipe import Senses, Training
+from sensorimotor.pipelines.mission_recipe import MissionTraining
+from sensorimotor.pipelines.recipe_tables import Senses
 
 BOTH = ("camera", "mic"), ("camera", "instruction")
 
@@ -23,7 +24,7 @@ def batches(material):
 
     def make(seed=3, senses=((BOTH[0], 1.0), (BOTH[1], 3.0)), bank=material.bank, **plan):
         chosen = tuple(Senses(inputs=inputs, weight=weight) for inputs, weight in senses)
-        training = Training(**{"steps": 1, "batch_episodes": 6, "senses": chosen} | off | plan)
+        training = MissionTraining(**{"steps": 1, "batch_episodes": 6, "senses": chosen} | off | plan)
         return Batches(material.demonstrations, bank, material.tokenizer, training, seed)
 
     return make

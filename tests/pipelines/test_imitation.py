@@ -54,7 +54,7 @@ def test_training_sees_what_the_running_policy_will_compute(tiny_network, batche
     """Unrolled over whole episodes at once, a network says at every step what it says when it acts step by step."""
     batch = batches.held_out_batch(EPISODES, inputs)
     with torch.inference_mode():
-        logits = unrolled(tiny_network, batch).logits.numpy()
+        logits = unrolled(tiny_network, batch).parameters.numpy()
     policy = Policy(tiny_network.signature, TorchBackend(tiny_network), tiny_network.tokenizer)
     texts = sorted(set(batches._data.missions))
     spoken = 0
@@ -78,7 +78,7 @@ def test_lost_and_stale_frames_are_learnt_as_they_will_be_met(tiny_network, mate
     plan = tiny_recipe.training.model_copy(update={"lost_frames": 0.3, "stale_frames": 0.3, "unknown_words": 0.0})
     batch = Batches(material.demonstrations, material.bank, material.tokenizer, plan, 3).training_batch(0)
     with torch.inference_mode():
-        logits = unrolled(tiny_network, batch).logits.numpy()
+        logits = unrolled(tiny_network, batch).parameters.numpy()
     assert (batch.frame_age_s > 0).any()
     policy = Policy(tiny_network.signature, TorchBackend(tiny_network), tiny_network.tokenizer)
     words = {tuple(tiny_network.tokenizer.encode(text)): text for text in material.demonstrations.missions}
@@ -99,8 +99,8 @@ def test_episodes_of_a_batch_do_not_know_of_each_other(tiny_network, batches):
         for i, episode in enumerate(EPISODES):
             alone = unrolled(tiny_network, batches.held_out_batch(np.array([episode]), inputs))
             rows = batches.held_out_batch(EPISODES, inputs).episode == i
-            assert together.logits[rows].numpy() == pytest.approx(alone.logits.numpy(), abs=1e-5)
-            assert together.evidence[rows].numpy() == pytest.approx(alone.evidence.numpy(), abs=1e-5)
+            assert together.parameters[rows].numpy() == pytest.approx(alone.parameters.numpy(), abs=1e-5)
+            assert together.evidence[0][rows].numpy() == pytest.approx(alone.evidence[0].numpy(), abs=1e-5)
 
 
 def test_the_loss_is_the_cross_entropy_of_what_the_expert_did(tiny_network):
@@ -117,9 +117,11 @@ def test_what_is_listened_to_only_changes_no_decision(tiny_network, material, ti
     with torch.inference_mode():
         heard = hear(tiny_network, batch.spoken)
         first = replace(heard, summary=heard.summary[:own])
-        assert torch.equal(unroll(tiny_network, batch, heard).logits, unroll(tiny_network, batch, first).logits)
+        assert torch.equal(unroll(tiny_network, batch, heard).parameters, unroll(tiny_network, batch, first).parameters)
         swapped = replace(heard, summary=heard.summary.flip(0))
-        assert not torch.equal(unroll(tiny_network, batch, heard).logits, unroll(tiny_network, batch, swapped).logits)
+        assert not torch.equal(
+            unroll(tiny_network, batch, heard).parameters, unroll(tiny_network, batch, swapped).parameters
+        )
 
 
 def test_what_an_utterance_means_does_not_depend_on_the_others(tiny_network, batches):
@@ -219,16 +221,16 @@ def test_pointing_is_learnt_only_where_something_is_seen_and_told(tiny_network, 
         sees[3:] = False
         first = pointing_loss(replace(told, frame_present=sees), made).item()
         three = replace(told, fits=told.fits[:3], episode=told.episode[:3], frame_present=sees[:3])
-        assert first == pointing_loss(three, replace(made, evidence=made.evidence[:3])).item()
+        assert first == pointing_loss(three, replace(made, evidence=[made.evidence[0][:3]])).item()
         assert first != pytest.approx(whole)
 
 
 def test_pointing_is_judged_by_every_cell_role_and_aspect(tiny_network, batches):
     told = batches.held_out_batch(EPISODES, ("camera", "instruction"))
     made = unrolled(tiny_network, told)
-    undecided = replace(made, evidence=torch.zeros_like(made.evidence))
+    undecided = replace(made, evidence=[torch.zeros_like(made.evidence[0])])
     assert pointing_loss(told, undecided).item() == pytest.approx(49 * ROLES * ASPECTS * math.log(2), rel=1e-5)
-    certain = replace(made, evidence=20.0 * (2 * told.fits.permute(0, 3, 1, 2).float() - 1))
+    certain = replace(made, evidence=[20.0 * (2 * told.fits.permute(0, 3, 1, 2).float() - 1)])
     assert pointing_loss(told, certain).item() < 1e-4
 
 
@@ -238,8 +240,8 @@ def test_half_precision_computes_nearly_the_same_and_keeps_memory_in_full(tiny_n
         full = unrolled(tiny_network, batch)
         with torch.autocast("cpu", torch.bfloat16):
             half = unrolled(tiny_network, batch)
-    assert half.logits.dtype == torch.float32
-    difference = (full.logits.softmax(1) - half.logits.softmax(1)).abs()
+    assert half.parameters.dtype == torch.float32
+    difference = (full.parameters.softmax(1) - half.parameters.softmax(1)).abs()
     assert 0 < difference.max() < 0.1
 
 
@@ -251,7 +253,7 @@ def test_learning_from_one_batch_makes_the_loss_smaller(tiny_recipe, material, b
     losses = []
     for _ in range(12):
         optimizer.zero_grad()
-        loss = network.core.head.loss(unrolled(network, batch).logits, batch.actions)
+        loss = network.core.head.loss(unrolled(network, batch).parameters, batch.actions)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -264,6 +266,6 @@ def test_a_policy_without_ears_learns_from_words_alone(tiny_recipe, material):
     batch = batches.held_out_batch(EPISODES, ("camera", "instruction"))
     assert batch.spoken is None
     made = unroll(network, batch, None)
-    loss = network.core.head.loss(made.logits, batch.actions) + pointing_loss(batch, made)
+    loss = network.core.head.loss(made.parameters, batch.actions) + pointing_loss(batch, made)
     loss.backward()
     assert learnt(**network.encoders) == {"camera": True, "instruction": True}

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sensorimotor.errors import RecipeError
-from sensorimotor.pipelines.recipe import Recipe, load_recipe, parse_recipe
+from sensorimotor.pipelines.mission_recipe import MissionRecipe
+from sensorimotor.pipelines.recipe import load_recipe, parse_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -138,7 +139,7 @@ def test_seeds_of_training_validation_and_evaluation_stay_apart(
 def test_seeds_may_touch(content, first, episodes, held_out):
     content["data"] |= {"first_seed": first, "held_out_seed": held_out}
     content["data"]["levels"][0]["episodes"] = episodes
-    assert isinstance(parse_recipe(content, "tiny.toml"), Recipe)
+    assert isinstance(parse_recipe(content, "tiny.toml"), MissionRecipe)
 
 
 def test_pretrained_encoders_are_not_silently_left_out(content):

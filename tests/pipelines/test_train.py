@@ -11,7 +11,7 @@ import torch
 
 from sensorimotor.errors import CheckpointError, OutputPathError, RecipeError, UsageError, WorldError
 from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
-from sensorimotor.pipelines.recipe import Recipe
+from sensorimotor.pipelines.mission_recipe import MissionRecipe
 from sensorimotor.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,7 +90,7 @@ def test_a_run_ends_judged_and_calibrated(uninterrupted, short):
     assert set(done.calibration["error"]) == {"camera + instruction", "camera + mic"}
     checkpoint = load_checkpoint(out)
     assert checkpoint.network.core.head.temperature.item() == pytest.approx(done.calibration["temperature"])
-    assert Recipe.model_validate(checkpoint.recipe) == short
+    assert MissionRecipe.model_validate(checkpoint.recipe) == short
     assert checkpoint.record["machine"]["cores"] > 0
     assert {"torch", "numpy", "minigrid", "python"} <= set(checkpoint.record["versions"])
     assert json.loads(json.dumps(done.to_json())) == done.to_json()
