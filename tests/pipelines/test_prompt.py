@@ -206,6 +206,17 @@ def test_its_card_says_that_nothing_was_trained(out):
     assert "imitation" not in text
 
 
+def test_an_inspection_says_what_it_compares(folder, out, capsys):
+    from sensorimotor.pipelines import console
+
+    console.inspection(inspect(str(out)))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "never trained" in shown
+    assert f"open_clip:local-dir:{folder}" in shown.replace(" ", "")  # however it is broken into lines
+    assert "none an empty room / nobody there" in shown
+    assert "recipe" not in shown
+
+
 def test_only_the_image_tower_travels(out):
     from safetensors.numpy import load_file
 
