@@ -78,7 +78,9 @@ def parse_actions(given: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"the action {name!r} is described twice")
         actions[name] = text
     if len(actions) < 2:
-        raise UsageError(f"{len(actions)} actions leave nothing to choose: describe at least two, each NAME=TEXT")
+        raise UsageError(
+            f"there is nothing to choose between: describe two actions or more, each NAME=TEXT, not {len(actions)}"
+        )
     return actions
 
 
@@ -215,7 +217,7 @@ def fill(templates: Sequence[str], texts: Mapping[str, Sequence[str]]) -> list[l
     [['a photo of a dog.', 'a dog'], ['a photo of a cat.', 'a cat']]
     """
     if len(texts) < 2:
-        raise UsageError(f"{len(texts)} actions leave nothing to choose: describe at least two")
+        raise UsageError(f"there is nothing to choose between: describe two actions or more, not {len(texts)}")
     if wrong := [template for template in templates if template.count("{}") != 1]:
         raise UsageError(f"{wrong[0]!r} is no template: it needs one {{}} for the text to go")
     if not templates:
