@@ -78,9 +78,7 @@ def parse_actions(given: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"the action {name!r} is described twice")
         actions[name] = text
     if len(actions) < 2:
-        raise UsageError(
-            f"there is nothing to choose between: describe two actions or more, each NAME=TEXT, not {len(actions)}"
-        )
+        raise UsageError(f"there is nothing to choose between: describe two actions or more, not {len(actions)}")
     return actions
 
 
