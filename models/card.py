@@ -5,11 +5,18 @@ from typing import Any
 
 from sensorimotor.models.signature import Signature
 
+_PROMPTED_LIMITS = (
+    "How often it is right was never measured: try it on recordings of your own. Confidence compares the actions with "
+    "each other at the temperature of the model, so one of them always wins, even when none fits; novelty is not "
+    "measured."
+)
+
 
 def card(signature: Signature, config: Mapping[str, Any]) -> str:
     """Markdown for the `README.md` of a bundle."""
     space = signature.action_space
-    parity, provenance, metrics = config["parity"], config["provenance"], config["metrics"]
+    parity, metrics = config["parity"], config["metrics"]
+    prompt = config["provenance"]["recipe"].get("prompt")
     lines = [
         f"# {config['name']}",
         "",
@@ -28,33 +35,69 @@ def card(signature: Signature, config: Mapping[str, Any]) -> str:
         "| --- | --- | --- |",
         *(f"| {name} | {m} | {'yes' if m.critical else 'no'} |" for name, m in signature.inputs.items()),
         "",
-        f"Any input may be missing. Actions: {space.space}"
+        ("Any input may be missing. " if len(signature.inputs) > 1 else "")
+        + f"Actions: {space.space}"
         + (f" ({', '.join(space.labels)})" if space.labels else "")
-        + f", trained for {signature.rate_hz:g} decisions a second.",
+        + f", {'made' if prompt else 'trained'} for {signature.rate_hz:g} decisions a second.",
         "",
         "## Made by",
         "",
+        *(_prompted(prompt, config) if prompt else _trained(config)),
+        "",
+        *_calibration(metrics.get("calibration")),
+        "## Parity",
+        "",
+        f"{'Original' if prompt else 'Trained'} and exported outputs differ by at most {parity['max_error']:.1e} over "
+        f"{parity['subsets']} subsets of inputs and {parity['closed_loop_max_error']:.1e} over "
+        f"{parity['closed_loop_steps']} {_kind(config)}steps, at which every action was the same.",
+        "",
+        "## Limits",
+        "",
+        _PROMPTED_LIMITS if prompt else _limits(config),
+        "",
+        "Licence of the weights: that of the model." if prompt else "Licence of weights and text: Apache-2.0.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _trained(config: Mapping[str, Any]) -> list[str]:
+    provenance = config["provenance"]
+    return [
         f"Recipe `{provenance['recipe']['name']}`, {provenance['steps']} steps, {provenance['hours']:.2f} hours on "
         f"{provenance['machine']['cores']} cores of {provenance['machine']['processor']}; "
         f"{config['parameters']:,} parameters; imitation of {_shown(provenance)}.",
         "",
-        *_judged(metrics),
-        *_calibration(metrics.get("calibration")),
-        "## Parity",
-        "",
-        f"Trained and exported outputs differ by at most {parity['max_error']:.1e} over {parity['subsets']} subsets of "
-        f"inputs and {parity['closed_loop_max_error']:.1e} over {parity['closed_loop_steps']} "
-        f"{'recorded' if _recorded(provenance) else 'closed-loop'} steps, at which every action was the same.",
-        "",
-        "## Limits",
-        "",
-        f"It knows only the {'data' if _recorded(provenance) else 'simulation'} it was trained on. Confidence, where "
-        "it has one, is calibrated on such data and means little elsewhere; novelty is not measured.",
-        "",
-        "Licence of weights and text: Apache-2.0.",
-        "",
+        *_judged(config["metrics"]),
     ]
-    return "\n".join(lines)
+
+
+def _prompted(prompt: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Nothing was trained: {prompt['image']} says which action's words go best with the picture; "
+        f"{config['parameters']:,} parameters.",
+        "",
+        "| action | described as |",
+        "| --- | --- |",
+        *(f"| {name} | {' / '.join(texts)} |" for name, texts in prompt["actions"].items()),
+        "",
+        f"Each was put into {', '.join(f'`{template}`' for template in prompt['templates'])}, and the embeddings were "
+        f"averaged. Tested on {config['provenance']['evidence']}.",
+    ]
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """Of the steps that parity was tested on."""
+    provenance = config["provenance"]
+    return "" if "prompt" in provenance["recipe"] else "recorded " if _recorded(provenance) else "closed-loop "
+
+
+def _limits(config: Mapping[str, Any]) -> str:
+    known = "data" if _recorded(config["provenance"]) else "simulation"
+    return (
+        f"It knows only the {known} it was trained on. Confidence, where it has one, is calibrated on such data and "
+        "means little elsewhere; novelty is not measured."
+    )
 
 
 def _recorded(provenance: Mapping[str, Any]) -> bool:

@@ -17,10 +17,10 @@ from sensorimotor.models import bundle as layout
 from sensorimotor.models.bundle import Bundle, encoder_file, seal
 from sensorimotor.models.card import card
 from sensorimotor.models.golden import save_golden
-from sensorimotor.models.network import Network
 from sensorimotor.models.onnx_backend import DECIDED, ENCODED, OnnxBackend
-from sensorimotor.models.parity import Evidence, check_parity
+from sensorimotor.models.parity import TOLERANCE, Evidence, check_parity
 from sensorimotor.models.policy import Policy
+from sensorimotor.models.prompted import AnyNetwork
 from sensorimotor.models.single_file import SingleFileBackend, write_single_file
 from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.modality import Audio, Image, State, Text
@@ -32,7 +32,13 @@ STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 
 def export(
-    network: Network, evidence: Evidence, out: Path, config: Mapping[str, Any], *, single_file: bool = False
+    network: AnyNetwork,
+    evidence: Evidence,
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    single_file: bool = False,
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Write a bundle, if the exported graphs agree with the network.
 
@@ -42,6 +48,7 @@ def export(
         out: The bundle's directory; an older bundle there is replaced.
         config: `name`, `description`, `metrics` and `provenance` of the policy.
         single_file: Also write `policy.onnx`, all graphs merged into one step.
+        tolerance: Largest difference of any head output or memory value.
 
     Returns:
         The parity report.
@@ -61,12 +68,12 @@ def export(
         exported = OnnxBackend(Bundle.load(aside))
         policy = Policy(network.signature, exported, network.tokenizer)
         trained = Policy(network.signature, TorchBackend(network), network.tokenizer)
-        parity = check_parity(trained, policy, evidence)
+        parity = check_parity(trained, policy, evidence, tolerance)
         if single_file:
             write_single_file(network.signature, aside)
             merged = SingleFileBackend(aside / layout.SINGLE, network.signature, network.memory_size)
             parity["single_file"] = check_parity(
-                trained, Policy(network.signature, merged, network.tokenizer), evidence
+                trained, Policy(network.signature, merged, network.tokenizer), evidence, tolerance
             )
         save_golden(aside / layout.GOLDEN, policy, evidence.steps[:GOLDEN_STEPS], evidence.starts[:GOLDEN_STEPS])
         full = _config(network, config, parity)
@@ -86,7 +93,7 @@ def require_replaceable(out: Path) -> None:
         raise OutputPathError(f"{out} has something else than a bundle in it ({names}); choose another directory")
 
 
-def _config(network: Network, config: Mapping[str, Any], parity: Mapping[str, Any]) -> dict[str, Any]:
+def _config(network: AnyNetwork, config: Mapping[str, Any], parity: Mapping[str, Any]) -> dict[str, Any]:
     shapes = network.token_shapes()
     return {
         **config,
@@ -102,7 +109,7 @@ def _config(network: Network, config: Mapping[str, Any], parity: Mapping[str, An
     }
 
 
-def write_graphs(network: Network, directory: Path) -> None:
+def write_graphs(network: AnyNetwork, directory: Path) -> None:
     """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis.
 
     In the core the number of tokens is dynamic too, so that an input that is absent can be given as a single one.

@@ -112,7 +112,8 @@ def _stream_difference(pair: tuple[Policy, Policy], evidence: Evidence, toleranc
         a, b = (policy.act(sensed.observation, ages_s=sensed.ages_s) for policy in pair)
         if not same_choice(pair[0].signature.action_space, a.selected, b.selected):
             raise ParityError(f"step {i} of a stream: trained, it chooses {a.selected}; exported, {b.selected}")
-        gap = max(np.abs(a.parameters - b.parameters).max(), np.abs(pair[0].memory() - pair[1].memory()).max())  # type: ignore[operator]
+        memories = np.abs(pair[0].memory() - pair[1].memory())
+        gap = max(np.abs(a.parameters - b.parameters).max(), memories.max(initial=0.0))  # type: ignore[operator]
         worst = max(worst, _within(float(gap), f"step {i} of a stream", tolerance))
     return worst
 

@@ -11,6 +11,7 @@ from sensorimotor.errors import BundleError
 from sensorimotor.models.backend import CoreInput, CoreOutput
 from sensorimotor.models.bundle import WEIGHTS, Bundle
 from sensorimotor.models.network import Network, NetworkSpec
+from sensorimotor.models.prompted import AnyNetwork, PromptedNetwork, PromptedSpec
 
 
 class TorchBackend:
@@ -20,7 +21,7 @@ class TorchBackend:
         network: The network; it is put into evaluation mode.
     """
 
-    def __init__(self, network: Network):
+    def __init__(self, network: AnyNetwork):
         self.network = network.eval()
         self.memory_size = network.memory_size
         self._shapes = network.token_shapes()
@@ -33,8 +34,7 @@ class TorchBackend:
             BundleError: The weights do not fit its configuration.
         """
         try:
-            spec = NetworkSpec.model_validate(bundle.config["network"])
-            network = Network(bundle.signature, spec, bundle.tokenizer())
+            network = _untrained(bundle)
             network.load_state_dict(load_file(bundle.file(WEIGHTS)))
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise BundleError(f"{bundle.path / WEIGHTS} does not fit the bundle: {error}") from error
@@ -62,3 +62,11 @@ class TorchBackend:
         """See `Backend.empty_tokens`."""
         shape = self._shapes[name]
         return np.zeros((1, 1, shape.dim), np.float32), np.zeros((1, 1), bool)
+
+
+def _untrained(bundle: Bundle) -> AnyNetwork:
+    """The network of a bundle with random weights."""
+    stated = bundle.config["network"]
+    if isinstance(stated, dict) and stated.get("kind") == "prompted":
+        return PromptedNetwork(bundle.signature, PromptedSpec.model_validate(stated))
+    return Network(bundle.signature, NetworkSpec.model_validate(stated), bundle.tokenizer())

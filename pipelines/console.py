@@ -131,10 +131,14 @@ def inspection(report: dict[str, Any]) -> None:
         f"{report['size_bytes'] / 1e6:.2f} MB, {report['parameters']:,} parameters, memory of {report['memory_size']}"
     )
     rows["files"] = ", ".join(f"{name} {size / 1e3:.0f} kB" for name, size in report["files"].items())
-    rows["trained"] = (
-        f"recipe {provenance['recipe']['name']}, {provenance['steps']} steps, {provenance['hours']:.2f} h on "
-        f"{provenance['machine']['processor']}"
-    )
+    if prompt := provenance["recipe"].get("prompt"):
+        rows["never trained"] = f"{prompt['image']} compares the picture with words"
+        rows |= {f"  {name}": " / ".join(texts) for name, texts in prompt["actions"].items()}
+    else:
+        rows["trained"] = (
+            f"recipe {provenance['recipe']['name']}, {provenance['steps']} steps, {provenance['hours']:.2f} h on "
+            f"{provenance['machine']['processor']}"
+        )
     for senses, judged in report["metrics"]["held_out"].items():
         rows[senses] = _judged(judged)
     if baseline := report["metrics"].get("baseline"):
