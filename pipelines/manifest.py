@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,8 @@ class ManifestSource:
                     table, name, kinds.get(name), (units or {}).get(name, ()), (channels or {}).get(name), clip_frames
                 )
             self._columns[name] = made
-        self.features = {name: self._at_rate(column) for name, column in self._columns.items()}
+        self.features: Mapping[str, Feature] = {name: self._at_rate(column) for name, column in self._columns.items()}
+        self.fingerprint = self._fingerprint()
 
     def _at_rate(self, column: Column) -> Feature:
         single = column.feature.kind == "audio" or column.per_row > 1
@@ -119,8 +119,7 @@ class ManifestSource:
             raise missing_column(self.path, name, list(self._columns))
         return self._columns[name]
 
-    @cached_property
-    def fingerprint(self) -> str:
+    def _fingerprint(self) -> str:
         """Of the table, of how it is read, and of the size and time of change of every local file that it names."""
         digest = hashlib.sha256(f"{sha256(self.path)} {self._options}".encode())
         folder = self.path.absolute().parent
@@ -252,8 +251,8 @@ def _clock(table: Table, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
     if len(falling):
         before, row = rows[falling[0]], rows[falling[0] + 1]
         raise DataError(
-            f"{table.path}, row {row + 1}: time {times_s[row]:g} s comes after {times_s[before]:g} s (row {before + 1}) "
-            f"of the same episode. Sort the rows by {EPISODE} and {TIME}, and keep one of each time"
+            f"{table.path}, row {row + 1}: time {times_s[row]:g} s follows {times_s[before]:g} s (row {before + 1}) of "
+            f"the same episode. Sort the rows by {EPISODE} and {TIME}, and keep one of each time"
         )
     return ordered
 

@@ -55,7 +55,7 @@ class Values:
 
 @dataclass(frozen=True, eq=False)
 class Media:
-    """What files hold; `decode(data, name, sample_rate)` gives the content of one, and its sample rate (None: no sound).
+    """What files hold; `decode(data, name, sample_rate)` gives the content of one and its sample rate (None: no sound).
 
     A row has one sample, except that a video is `per_row` pictures.
     """
