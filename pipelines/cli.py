@@ -8,12 +8,13 @@ import json
 import logging
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sensorimotor.errors import MissingExtraError, SensorimotorError
+from sensorimotor.errors import MissingExtraError, SensorimotorError, UsageError
 
 app = typer.Typer(
     help="Train a policy that sees, hears and reads; export it once; run it inside a latency budget.",
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+data = typer.Typer(help="Look into data, and turn them into a recording.", no_args_is_help=True)
+app.add_typer(data, name="data")
 
 PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -77,6 +80,33 @@ def demo(
     from sensorimotor.pipelines import console
 
     console.demo_table(module.demo(policy, out, watch=console.show_event, **options))
+
+
+@app.command()
+def record(
+    env: Annotated[str, typer.Argument(help="An environment with an expert, e.g. `sensorimotor/Reach-v0`.")],
+    out: Annotated[Path, typer.Option(help="A new directory, or one of the same recording, which is continued.")],
+    episodes: Annotated[int, typer.Option(min=1, help="How many to add.")] = 200,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the first. Default: as many as are there.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE, what the environment is made with; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Record demonstrations: an environment's expert acts, and what it saw and did is kept, episode by episode.
+
+    Example: `sensorimotor record sensorimotor/Reach-v0 --episodes 200 --option control_noise=0.1 --out demos/reach`
+    """
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.record import record_expert
+
+    options = dict(_pair(one) for one in option or ())
+    with console.counting(f"recording {env}", episodes) as progress:
+        done = record_expert(env, out, episodes, seed=seed, options=options, progress=progress)
+    if as_json:
+        _print_json({**asdict(done), "path": str(done.path)})
+    else:
+        console.recorded(done)
 
 
 @app.command()
@@ -136,7 +166,7 @@ def export(
     from sensorimotor.pipelines import console
     from sensorimotor.pipelines.export import export_checkpoint
 
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
+    _quiet_exporter()
     with console.err.status("exporting and comparing"):
         report = export_checkpoint(checkpoint, out, single_file=single_file)
     if as_json:
@@ -148,7 +178,9 @@ def export(
 @app.command()
 def evaluate(
     policy: PolicyArgument,
-    env: Annotated[str, typer.Option(help="A BabyAI level.")] = "BabyAI-GoToLocal-v0",
+    env: Annotated[
+        str, typer.Option(help="A BabyAI level, `sensorimotor/Reach-v0`, or any such Gymnasium environment.")
+    ] = "BabyAI-GoToLocal-v0",
     episodes: Annotated[int, typer.Option(min=1, help="How many.")] = 512,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the first; evaluation begins at 1000000000.")
@@ -208,6 +240,109 @@ def inspect(
         console.inspection(report)
     if report["golden"] and not report["golden"]["ok"]:
         raise SensorimotorError(f"{policy} does not give on this machine what its golden set says")
+
+
+@app.command()
+def prompt(
+    image: Annotated[
+        str,
+        typer.Option(help="`open_clip:MODEL:TAG`, `open_clip:hf-hub:OWNER/NAME` or `open_clip:local-dir:DIR`."),
+    ],
+    action: Annotated[list[str], typer.Option(help="NAME=TEXT: an action and the picture it is for; at least two.")],
+    out: Annotated[Path, typer.Option(help="The bundle's directory.")],
+    height: Annotated[int, typer.Option(min=1, help="Of the camera's frames (pixels).")] = 480,
+    width: Annotated[int, typer.Option(min=1, help="Of the camera's frames (pixels).")] = 640,
+    template: Annotated[
+        list[str] | None, typer.Option(help="What each text is put into, in place of `{}`; may be repeated.")
+    ] = None,
+    safe: Annotated[
+        str | None, typer.Option(help="The action to take when the camera is lost. Default: the device holds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a policy out of words: it does what goes best with the picture. Nothing is trained.
+
+    Example: `sensorimotor prompt --image open_clip:ViT-B-32-256:datacomp_s34b_b86k --action wave="a person waving"
+    --action none="an empty room" --out bundles/wave`
+    """
+    _require("train", "a prompted policy", "torch", "safetensors", "onnx", "onnxscript", "open_clip")
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.prompt import TEMPLATES, build_prompted, parse_actions
+
+    actions, templates = parse_actions(action), tuple(template or TEMPLATES)
+    _quiet_exporter()
+    with console.err.status("comparing words, exporting and comparing again"):
+        report = build_prompted(image, actions, out, camera=(height, width), templates=templates, safe=safe)
+    if as_json:
+        _print_json({"bundle": str(out), "parity": report})
+    else:
+        console.parity_table(report, str(out))
+
+
+@data.command("inspect")
+def data_inspect(
+    path: Annotated[Path, typer.Argument(help="A recording's directory, or a manifest.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for contact_sheet.png and spectrograms.png. Default: no pictures.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in data: features, rates, statistics, and what is missing, equal or has gaps.
+
+    Example: `sensorimotor data inspect demos/reach --out report`
+    """
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.data_report import inspect_data
+    from sensorimotor.pipelines.data_sheets import write_sheets
+    from sensorimotor.pipelines.data_tables import data_table
+    from sensorimotor.pipelines.sources import source_at
+
+    source = source_at(path)
+    with console.counting("looking", len(source)) as progress:
+        report = inspect_data(source, progress)
+    report["sheets"] = [str(sheet) for sheet in write_sheets(source, out)] if out else []
+    if as_json:
+        _print_json(report)
+    else:
+        data_table(report)
+
+
+@data.command("convert")
+def data_convert(
+    source: Annotated[Path, typer.Argument(help="A recording's directory, or a manifest.")],
+    out: Annotated[Path, typer.Argument(help="A new directory, or one of the same recording, which is continued.")],
+    as_json: Json = False,
+) -> None:
+    """Turn data into a recording: a LeRobotDataset v3 with the sound beside it.
+
+    Example: `sensorimotor data convert clips.csv recordings/clips`
+    """
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.convert import convert
+    from sensorimotor.pipelines.sources import source_at
+
+    found = source_at(source)
+    with console.counting("converting", len(found)) as progress:
+        report = convert(found, out, progress)
+    if as_json:
+        _print_json(report)
+    else:
+        console.converted(report)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value as JSON where it is, else as it stands."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"--option {text!r}: expected KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _quiet_exporter() -> None:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
 
 
 def _require(extra: str, purpose: str, *packages: str) -> None:

@@ -163,7 +163,8 @@ class EpisodeLesson:
     def _run(self, batch: EpisodeBatch, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the network would have done in a batch, and its memory afterwards."""
         seen: dict[str, Sampled | Latched] = {}
-        with torch.autocast(self._device.type, torch.bfloat16, self._recipe.training.precision == "bfloat16"):
+        half = self._recipe.training.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, half):
             for name, modality in self.network.signature.inputs.items():
                 given = batch.inputs[name]
                 if given.arguments is None:
@@ -173,7 +174,7 @@ class EpisodeLesson:
                     tokens, mask = given.arguments
                 else:
                     # Spectra in half precision would be noise.
-                    with torch.autocast(self._device.type, enabled=not isinstance(modality, Audio)):
+                    with torch.autocast(self._device.type, torch.bfloat16, half and not isinstance(modality, Audio)):
                         tokens, mask = self.network.encoders[name](*given.arguments)
                 if latched(modality):
                     known = summarised(self.network, name, tokens, mask) if len(tokens) else None

@@ -54,6 +54,31 @@ def demo_table(summary: dict[str, Any]) -> None:
     out.print(f"{'memory':>10}  {summary['max_rss_mb']} MB at most")
 
 
+def recorded(done: Any) -> None:
+    """What a recording has come to."""
+    rows = {
+        "recording": str(done.path),
+        "added": f"{done.kept} episodes, {done.steps} steps"
+        + (f"; {done.failed} failed, not kept" if done.failed else ""),
+        "in all": f"{done.episodes} episodes",
+    }
+    if done.recovered:
+        rows["recovered"] = done.recovered
+    out.print(_pairs(rows))
+
+
+def converted(report: dict[str, Any]) -> None:
+    """What data were turned into."""
+    rows = {
+        "recording": report["path"],
+        "added": f"{report['converted']} episodes",
+        "in all": f"{report['episodes']} episodes",
+    }
+    if report["left_out"]:
+        rows["left out"] = "; ".join(report["left_out"])
+    out.print(_pairs(rows))
+
+
 def trained(run: Any) -> None:
     """Where a training run stands."""
     rows = {

@@ -88,14 +88,17 @@ class Source(Protocol):
     """A collection of episodes.
 
     Attributes:
-        features: By name.
         rate_hz: Decisions a second; None: its samples stand alone, each an episode of one step.
         fingerprint: Changes when the data change; caches go by it.
     """
 
-    features: Mapping[str, Feature]
     rate_hz: float | None
     fingerprint: str
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """What its episodes have, by name."""
+        ...
 
     def __len__(self) -> int:
         """How many episodes there are."""

@@ -48,25 +48,6 @@ GAIN_HZ = 4.0
 """The expert's speed for each metre that is left (1/s): it slows down over the last 12 cm."""
 
 
-def signature(horizon: int = 1) -> Signature:
-    """What a policy for Reach sees, feels and reads, and what it can do.
-
-    Args:
-        horizon: Actions that a decision plans.
-    """
-    return Signature(
-        inputs={
-            "camera": Image(height=CAMERA_PIXELS, width=CAMERA_PIXELS, critical=True),
-            "state": State(size=2, names=("x", "y"), units=("m", "m")),
-            "instruction": Text(max_tokens=16),
-        },
-        action_space=Box([-MAX_SPEED] * 2, [MAX_SPEED] * 2, ("x", "y"), ("m/s", "m/s")),
-        safe_action=Constant([0.0, 0.0]),
-        rate_hz=RATE_HZ,
-        horizon=horizon,
-    )
-
-
 class Reach(gymnasium.Env):
     """One hand, three discs of different colours, and an instruction that names one of them.
 
@@ -109,6 +90,25 @@ class Reach(gymnasium.Env):
         self.target, self.mission = "", ""
         """Colour of the disc that is meant, and the instruction that says so."""
         self._steps_left = 0
+
+    @staticmethod
+    def signature(horizon: int = 1) -> Signature:
+        """What a policy for Reach sees, feels and reads, and what it can do.
+
+        Args:
+            horizon: Actions that a decision plans.
+        """
+        return Signature(
+            inputs={
+                "camera": Image(height=CAMERA_PIXELS, width=CAMERA_PIXELS, critical=True),
+                "state": State(size=2, names=("x", "y"), units=("m", "m")),
+                "instruction": Text(max_tokens=16),
+            },
+            action_space=Box([-MAX_SPEED] * 2, [MAX_SPEED] * 2, ("x", "y"), ("m/s", "m/s")),
+            safe_action=Constant([0.0, 0.0]),
+            rate_hz=RATE_HZ,
+            horizon=horizon,
+        )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict]:
         """Begin an episode."""

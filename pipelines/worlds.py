@@ -1,10 +1,11 @@
 """Worlds that a policy can be played in, by name: the rooms of BabyAI, and any Gymnasium environment like them.
 
 What an environment needs: a `Dict` of observations named like the policy's inputs, and `success` (or `is_success`) in
-the `info` of a step. `info["mission"]` of a reset says what is asked; a method `expert_action()`, what should be done.
+the `info` of a step. `info["mission"]` of a reset says what is asked; a method `expert_action()`, what should be done;
+a method `signature()`, what its values are called and measured in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -18,13 +19,20 @@ BABYAI = "BabyAI-"
 OWN = "sensorimotor/"
 
 
-def make_world(name: str, *, speakers: Sequence[str] = (), swap_mission: bool = False) -> gymnasium.Env:
+def make_world(
+    name: str,
+    *,
+    speakers: Sequence[str] = (),
+    swap_mission: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> gymnasium.Env:
     """A world by the id of its environment.
 
     Args:
         name: `BabyAI-*-v0`, `sensorimotor/Reach-v0`, or any other id; `module:id` imports the module first.
         speakers: Who speaks the missions; only in BabyAI.
         swap_mission: Give, and score, the mission of another object; only in BabyAI.
+        options: What the environment is made with; not in BabyAI.
 
     Raises:
         WorldError: There is no such environment, it cannot be made, or its observations are no `Dict`.
@@ -37,9 +45,9 @@ def make_world(name: str, *, speakers: Sequence[str] = (), swap_mission: bool = 
     if name.startswith(OWN):
         from sensorimotor.pipelines import reach  # noqa: F401  (registers it)
     try:
-        world = gymnasium.make(name)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise WorldError(f"there is no environment {name!r}: {error}") from error
+        world = gymnasium.make(name, **(options or {}))
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise WorldError(f"the environment {name!r} cannot be made: {error}") from error
     if not isinstance(world.observation_space, spaces.Dict):
         raise WorldError(f"{name} gives {world.observation_space}; a policy needs a Dict of named inputs")
     return world

@@ -30,7 +30,6 @@ from sensorimotor.pipelines.reach import (
     RING_M,
     Reach,
     pixel,
-    signature,
 )
 
 MADE = f"sensorimotor.pipelines.reach:{ID}"
@@ -239,7 +238,7 @@ def test_the_mission_is_what_is_read_and_it_is_said_in_several_ways():
 def test_its_signature_is_that_of_its_spaces_with_names_and_units():
     world = Reach()
     for horizon in (1, 8):
-        stated = signature(horizon)
+        stated = Reach.signature(horizon)
         assert Signature.from_json(stated.to_json()) == stated
         assert stated.horizon == horizon
         assert stated.action_space.space == world.action_space

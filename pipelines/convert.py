@@ -1,0 +1,112 @@
+"""Turning data into a recording: what comes out is a LeRobotDataset v3 with its sound beside it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensorimotor.errors import DataError
+from sensorimotor.pipelines.episodes import Episode, Feature, Source
+from sensorimotor.pipelines.lerobot_format import AUDIO, TASK
+from sensorimotor.pipelines.observed import SIMULTANEOUS_S
+from sensorimotor.pipelines.recorder import Recorder
+
+STANDING_ALONE_HZ = 1
+"""Steps a second of data whose samples stand alone: each is an episode of one step."""
+
+
+def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+    """Write the episodes of a source as a recording.
+
+    A step has what was newest when it was decided. Single sounds become a stream that begins with their step. A text
+    named `task` or `instruction` says what its episode is about; without one, its name does.
+
+    Args:
+        source: What to convert.
+        out: A new directory, or one of the same recording, which is continued.
+        progress: Told how many episodes have been written since the last call.
+
+    Returns:
+        `path`, `converted`, `episodes` in all, `features` (old name → new one) and `left_out`, in words.
+
+    Raises:
+        DataError: The data cannot be read, or a picture is missing.
+        OutputPathError: The directory cannot be written to.
+    """
+    names = {name: _new_name(name, feature) for name, feature in source.features.items()}
+    told = next((name for name in (TASK, "instruction") if name in source.features), None)
+    kept = {name: new for name, new in names.items() if new is not None and name != told}
+    features = {new: _stored(source.features[name]) for name, new in kept.items()}
+    rate_hz = float(round(source.rate_hz or STANDING_ALONE_HZ)) or 1.0
+    with Recorder(out, features, rate_hz) as recorder:
+        for index in range(len(source)):
+            _copy(source, source.episode(index), kept, told, recorder)
+            progress(1)
+        return {
+            "path": str(out),
+            "converted": len(source),
+            "episodes": recorder.episodes,
+            "features": kept,
+            "left_out": [f"{name}: clips of several pictures" for name, new in names.items() if new is None],
+        }
+
+
+def _new_name(name: str, feature: Feature) -> str | None:
+    """What LeRobot would call a feature; None: it has no place for such."""
+    if feature.kind == "image":
+        if len(feature.shape) != 3:
+            return None
+        return name if name.startswith("observation.") else f"observation.images.{name}"
+    if feature.kind == "audio":
+        return name if name.startswith(AUDIO) else f"{AUDIO}{name}"
+    return name if name.startswith(("observation.", "action")) or name == TASK else f"observation.{name}"
+
+
+def _stored(feature: Feature) -> Feature:
+    """A feature as it is recorded: all sound is a stream."""
+    if feature.kind != "audio":
+        return feature
+    if not feature.rate_hz:
+        raise DataError("a sound whose sample rate is not known cannot be recorded")
+    return Feature("audio", feature.shape, rate_hz=feature.rate_hz, stream=True)
+
+
+def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str | None, recorder: Recorder) -> None:
+    """Record one episode."""
+    sounds = [name for name in kept if source.features[name].kind == "audio"]
+    tracks = {name: episode.track(name) for name in kept if name not in sounds}
+    newest = {
+        name: np.searchsorted(track.times_s, episode.times_s + SIMULTANEOUS_S, side="right") - 1
+        for name, track in tracks.items()
+    }
+    pending = [(name, *chunk) for name in sounds for chunk in _chunks(source.features[name], episode, name)]
+    pending.sort(key=lambda one: one[1])
+    for step, time_s in enumerate(episode.times_s):
+        while pending and pending[0][1] <= time_s + SIMULTANEOUS_S:
+            name, at_s, sound = pending.pop(0)
+            recorder.add_sound(kept[name], sound, at_s)
+        values: dict[str, Any] = {}
+        for name, track in tracks.items():
+            at = int(newest[name][step])
+            if at < 0 and source.features[name].kind != "vector":
+                raise DataError(f"{episode.name}: step {step} has no {name}, which a recording needs at every step")
+            values[kept[name]] = track.read([at])[0] if at >= 0 else None
+        recorder.add(values, float(time_s))
+    for name, at_s, sound in pending:
+        recorder.add_sound(kept[name], sound, at_s)
+    texts = episode.track(told) if told else None
+    recorder.commit(str(texts.read([0])[0]) if texts is not None and len(texts.times_s) else episode.name)
+
+
+def _chunks(feature: Feature, episode: Episode, name: str) -> list[tuple[float, np.ndarray]]:
+    """The sound of an episode, in pieces, and when each was in hand."""
+    if not feature.stream:
+        track = episode.track(name)
+        return list(zip(map(float, track.times_s), track.read(range(len(track.times_s))), strict=True))
+    sound = episode.sound(name, int(feature.rate_hz or 0))
+    starts = [0, *(int(end) for end in sound.ends[:-1])]
+    return [
+        (float(time_s), sound.read(start, int(end)))
+        for time_s, start, end in zip(sound.times_s, starts, sound.ends, strict=True)
+    ]
