@@ -163,7 +163,7 @@ class LeRobotEpisode:
         place = file_of(self._row.number, self._set.info.chunks_size)
 
         def make() -> SoundTrack:
-            recorded = RecordedSound(self._set.path, feature, place, self._row.number)
+            recorded = RecordedSound(self._set.path, feature, what, place, self._row.number)
             return recorded if recorded.sample_rate == sample_rate else ResampledSound(recorded, sample_rate)
 
         return self._set.resampled.get((feature, self._row.number, sample_rate), make)
