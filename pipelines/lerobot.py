@@ -1,7 +1,7 @@
 """LeRobotDataset v3.0 directories, recorded here or by LeRobot, as episodes to learn from."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,12 +71,12 @@ class LeRobotSource:
         self._info = load_info(self.path)
         sounds = load_streams(self.path)
         described = self.path / INFO
-        self.features: dict[str, Feature] = {
+        features = {
             name: feature_of(described, name, entry, self._info.fps)
             for name, entry in self._info.features.items()
             if name not in BOOKKEEPING and name != CAPTURE
         }
-        self.features |= {TASK: Feature("text")} | sounds
+        self.features: Mapping[str, Feature] = features | {TASK: Feature("text")} | sounds
         self.rate_hz: float | None = self._info.fps
         self.fingerprint = _fingerprint(self.path)
         videos = [name for name, entry in self._info.features.items() if entry.dtype == "video"]
@@ -111,7 +111,7 @@ class _Set(NamedTuple):
     info: Info
     columns: Columns
     tasks: dict[int, str]
-    features: dict[str, Feature]
+    features: Mapping[str, Feature]
     resampled: Recent[SoundTrack]
 
 
@@ -163,7 +163,7 @@ class LeRobotEpisode:
         place = file_of(self._row.number, self._set.info.chunks_size)
 
         def make() -> SoundTrack:
-            recorded = RecordedSound(self._set.path, feature, place, self._row.number)
+            recorded = RecordedSound(self._set.path, feature, what, place, self._row.number)
             return recorded if recorded.sample_rate == sample_rate else ResampledSound(recorded, sample_rate)
 
         return self._set.resampled.get((feature, self._row.number, sample_rate), make)

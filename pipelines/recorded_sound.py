@@ -11,8 +11,8 @@ bits, which changes a sample by at most 2^-24, 144 dB below full scale.
 """
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +87,18 @@ def load_streams(root: Path) -> dict[str, Feature]:
 
 
 class SoundWriter:
-    """Writes one stream of one episode.
+    """Writes one stream of one episode; there is no file before there is sound, for FLAC cannot be empty.
 
     Args:
         flac: The file for the sound.
         feature: Its sample rate and channels.
-
-    Raises:
-        OutputPathError: The file cannot be made.
     """
 
     def __init__(self, flac: Path, feature: Feature):
-        self._flac = flac
+        self._flac, self._feature = flac, feature
         self._samples: list[int] = []
         self._times_s: list[float] = []
-        try:
-            self._file = _soundfile().SoundFile(
-                flac, "w", int(feature.rate_hz or 0), feature.shape[0], "PCM_24", format="FLAC"
-            )
-        except (_soundfile().SoundFileError, OSError) as error:
-            raise OutputPathError(f"cannot write {flac}: {error}") from error
+        self._file: Any = None
 
     @property
     def newest_s(self) -> float:
@@ -121,10 +113,11 @@ class SoundWriter:
         """
         # libsndfile scales floats by 2^23 - 1 when it writes and by 2^-23 when it reads: so scale them here
         steps = np.clip(np.rint(chunk.astype(np.float64) * _FULL), -_FULL, _FULL - 1).astype(np.int32)
-        try:
+        with self._explained():
+            if self._file is None:
+                rate, channels = int(self._feature.rate_hz or 0), self._feature.shape[0]
+                self._file = _soundfile().SoundFile(self._flac, "w", rate, channels, "PCM_24", format="FLAC")
             self._file.write(steps << 8)
-        except (_soundfile().SoundFileError, OSError) as error:
-            raise OutputPathError(f"cannot write {self._flac}: {error}") from error
         self._samples.append(len(chunk))
         self._times_s.append(time_s)
 
@@ -134,20 +127,26 @@ class SoundWriter:
         Raises:
             OutputPathError: The disk is full, or the file cannot be written for another reason.
         """
-        try:
-            self._file.close()
-            written = _soundfile().info(self._flac).frames  # libsndfile closes a file on a full disk without a word
-        except (_soundfile().SoundFileError, OSError) as error:
-            raise OutputPathError(f"cannot write {self._flac}: {error}") from error
-        if written != sum(self._samples):
-            raise OutputPathError(
-                f"cannot write {self._flac}: only {written} of {sum(self._samples)} samples got there"
-            )
+        if self._file is not None:
+            with self._explained():
+                self._file.close()
+                # libsndfile says nothing where a file ends early: what is read at its end says it
+                _soundfile().read(self._flac, start=sum(self._samples) - 1, dtype="int32")
 
     def abandon(self) -> None:
         """Let go of the file, which is of no use then."""
-        with suppress(_soundfile().SoundFileError, OSError):
-            self._file.close()
+        if self._file is not None:
+            with suppress(_soundfile().SoundFileError, OSError):
+                self._file.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        soundfile = _soundfile()
+        try:
+            yield
+        except (soundfile.SoundFileError, OSError, AssertionError) as error:  # it asserts that all has been written
+            reason = getattr(error, "error_string", "") or getattr(error, "strerror", "") or "is the disk full?"
+            raise OutputPathError(f"cannot write {self._flac}: {reason}") from error
 
     def index(self, episode: int) -> dict[str, np.ndarray]:
         """The columns of the table of its chunks."""
@@ -168,15 +167,15 @@ class RecordedSound:
         DataError: A file of it is missing or damaged, or does not belong to this episode.
     """
 
-    def __init__(self, root: Path, name: str, place: Mapping[str, int], episode: int):
+    def __init__(self, root: Path, name: str, feature: Feature, place: Mapping[str, int], episode: int):
         pq = data_library("pyarrow.parquet", "pyarrow", "reading recordings")
         pa = data_library("pyarrow", "pyarrow", "reading recordings")
         stream = name.removeprefix(AUDIO)
         self.flac = root / fill(FLAC_PATH, stream=stream, **place)
         index = root / fill(INDEX_PATH, stream=stream, **place)
-        for path in (self.flac, index):
-            if not path.is_file():
-                raise DataError(f"{path}: the sound of episode {episode} is missing; copy it there")
+        self.sample_rate, self.channels = int(feature.rate_hz or 0), feature.shape[0]
+        if not index.is_file():
+            raise DataError(f"{index}: the sound of episode {episode} is missing; copy it there")
         try:
             table = pq.read_table(index)
             self.times_s = table["capture_time_s"].to_numpy().astype(np.float64)
@@ -184,18 +183,26 @@ class RecordedSound:
             episodes = set(table["episode_index"].to_pylist())
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DataError(f"{index} is damaged ({error}); copy the recording again") from error
-        total = self.ends[-1] if len(self.ends) else 0
+        if self.times_s.size:
+            self._check(min(episodes - {episode}, default=episode), episode)
+
+    def _check(self, found: int, episode: int) -> None:
+        if not self.flac.is_file():
+            raise DataError(f"{self.flac}: the sound of episode {episode} is missing; copy it there")
         try:
             there = _soundfile().info(self.flac)
         except (_soundfile().SoundFileError, OSError) as error:
             raise DataError(f"{self.flac} is damaged ({error}); copy the recording again") from error
-        if episodes - {episode} or there.frames != total:
-            found = min(episodes - {episode}, default=episode)
+        if found != episode or there.frames != self.ends[-1]:
             raise DataError(
-                f"{self.flac}: expected {total} samples of episode {episode}, found {there.frames} and an index of "
-                f"episode {found}; copy the sound and its index again, together"
+                f"{self.flac}: expected {self.ends[-1]} samples of episode {episode}, found {there.frames} and an "
+                f"index of episode {found}; copy the sound and its index again, together"
             )
-        self.sample_rate, self.channels = there.samplerate, there.channels
+        if (there.samplerate, there.channels) != (self.sample_rate, self.channels):
+            raise DataError(
+                f"{self.flac}: expected {self.sample_rate} Hz x {self.channels}, as {INFO} says, found "
+                f"{there.samplerate} Hz x {there.channels}; correct one of them"
+            )
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """The samples from `start` to `stop`, float32 `(stop - start, channels)`.

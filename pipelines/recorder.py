@@ -212,11 +212,11 @@ class Recorder:
             raise UsageError("this recorder is closed")
         if self._episode is None:
             episode = _Episode()
+            self._episode = episode
             with self._saved_or_lost():
                 for name, feature in self._sounds.items():
                     file = self._store.scratch_file(FLAC_PATH, stream=name.removeprefix(AUDIO))
                     episode.sounds[name] = SoundWriter(file, feature)
-            self._episode = episode
         return self._episode
 
     def _video(self, episode: _Episode, name: str) -> VideoWriter:
@@ -277,7 +277,11 @@ class Recorder:
             yield
         except (OutputPathError, OSError) as error:
             self.discard()
-            raise OutputPathError(f"{error}. Episode {number} is lost; the {number} before it are unharmed") from error
+            reason = str(error).removesuffix(" What was there before is unchanged.").rstrip(".")
+            raise OutputPathError(f"{reason}. Episode {number} is lost; the {number} before it are unharmed") from error
+        except BaseException:
+            self.discard()
+            raise
 
 
 def _modality(feature: Feature) -> Image | Audio | Text | State | None:

@@ -157,9 +157,6 @@ class VideoWriter:
         height: Of every frame.
         width: Of every frame.
         crf: Quality, from 0, nothing is lost, to 51.
-
-    Raises:
-        OutputPathError: The file cannot be made.
     """
 
     def __init__(self, path: Path, rate_hz: int, height: int, width: int, crf: int = CRF):
