@@ -78,10 +78,8 @@ def read_table(
         size = path.stat().st_size
         if size > MAX_TABLE_BYTES:
             raise DataError(f"{path} has {size / 2**30:.1f} GiB, more than {MAX_TABLE_BYTES / 2**30:g}: split it")
-        wanted = (
-            None if wanted is None else {**dict.fromkeys(wanted, True), **dict.fromkeys({*also} - {*wanted}, False)}
-        )
-        table = readers[path.suffix.lower()](path, wanted, texts)
+        needed = None if wanted is None else dict.fromkeys(also, False) | dict.fromkeys(wanted, True)
+        table = readers[path.suffix.lower()](path, needed, texts)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     if not table.rows:
@@ -188,7 +186,7 @@ def _parsed(path: Path, name: str, cells: Any) -> Any:
             return trimmed.cast(pa.int64())
         except pa.ArrowInvalid:
             return trimmed.cast(pa.float64())
-    if 2 * (pc.sum(numbers).as_py() or 0) >= present > 0:
+    if 2 * (pc.sum(numbers).as_py() or 0) > present:
         row = int(np.flatnonzero(~np.asarray(numbers.fill_null(True)))[0])
         raise mixed_types(path, row + 1, name, "a number, as in most rows", repr(cells[row].as_py()))
     if present and pc.all(pc.is_in(pc.utf8_lower(cells), pa.array(["true", "false", None], pa.large_string()))).as_py():

@@ -305,6 +305,11 @@ def test_what_is_no_video_is_refused(data):
         decode_clip(data, "a.mp4", 4)
 
 
+def test_a_video_of_an_unknown_format_is_refused():
+    with pytest.raises(DataError, match=r"a\.mp4 is in a format that FFmpeg cannot decode"):
+        decode_clip(video(20).replace(b"avc1", b"none"), "a.mp4", 4)
+
+
 def test_a_sound_has_no_frames():
     with pytest.raises(DataError, match="as video: it has none"):
         decode_clip(encoded_sound(np.zeros((4096, 1), np.float32), 16_000, "mp4", "aac"), "a.mp4", 4)
