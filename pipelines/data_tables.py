@@ -113,9 +113,7 @@ def _findings(report: Mapping[str, Any]) -> dict[str, Text]:
         )
     for group in same["examples"]:
         rows["identical episodes"].append("\n" + " = ".join(group))
-    rows["cannot be read"] = _count(
-        problems["count"], "of the samples that were looked at", "nothing that was looked at"
-    )
+    rows["cannot be read"] = _count(problems["count"], "of the samples looked at", "nothing that was looked at")
     for problem in problems["first"]:
         rows["cannot be read"].append(f"\n{problem}", "red")
     rows["fingerprint"] = Text(report["fingerprint"])

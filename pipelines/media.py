@@ -241,6 +241,8 @@ def decode_clip(data: bytes, name: str, count: int) -> Clip:
 
 def _spread(container: Any, name: str, count: int) -> Clip:
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise DataError(f"{name} is in a format that FFmpeg cannot decode, or it is damaged: convert or replace it")
     if count * stream.width * stream.height * 3 > MAX_CLIP_BYTES:
         size = f"{count} frames of {stream.width} x {stream.height}"
         raise DataError(

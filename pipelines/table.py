@@ -6,8 +6,7 @@ are all the same: missing. Rows are counted from 1, the first row of data.
 
 import csv
 import json
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +15,14 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.errors import DataError
+from sensorimotor.pipelines.arrow_columns import (
+    canonical_type,
+    explained,
+    from_values,
+    mixed_types,
+    whole,
+    without_blanks,
+)
 from sensorimotor.pipelines.media import library
 
 MAX_TABLE_BYTES = 4 * 2**30
@@ -71,10 +78,8 @@ def read_table(
         size = path.stat().st_size
         if size > MAX_TABLE_BYTES:
             raise DataError(f"{path} has {size / 2**30:.1f} GiB, more than {MAX_TABLE_BYTES / 2**30:g}: split it")
-        wanted = (
-            None if wanted is None else {**dict.fromkeys(wanted, True), **dict.fromkeys({*also} - {*wanted}, False)}
-        )
-        table = readers[path.suffix.lower()](path, wanted, texts)
+        needed = None if wanted is None else dict.fromkeys(also, False) | dict.fromkeys(wanted, True)
+        table = readers[path.suffix.lower()](path, needed, texts)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     if not table.rows:
@@ -106,41 +111,18 @@ def _parquet(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     import pyarrow as pa
     from pyarrow import parquet
 
-    with _explained(path, "is damaged or no Parquet file: write it again"), parquet.ParquetFile(path) as file:
+    with explained(path, "is damaged or no Parquet file: write it again"), parquet.ParquetFile(path) as file:
         names = _selected(path, file.schema_arrow.names, wanted)
         rows = file.metadata.num_rows
         if rows > MAX_ROWS:
             raise DataError(f"{path} has {rows} rows, more than {MAX_ROWS}: split it")
-        types = {name: _canonical_type(path, name, file.schema_arrow.field(name).type) for name in names}
+        types = {name: canonical_type(path, name, file.schema_arrow.field(name).type) for name in names}
         table = file.read(columns=names)
-        columns = {}
-        for name, kind in types.items():
-            kind = pa.large_string() if name in texts and not pa.types.is_large_list(kind) else kind
-            columns[name] = _without_blanks(_whole(table[name].cast(kind)))
+        columns = {name: without_blanks(whole(table[name].cast(kind))) for name, kind in types.items()}
+        for name in {*texts} & {*names}:
+            if not pa.types.is_large_list(types[name]):
+                columns[name] = columns[name].cast(pa.large_string())
     return Table(path, rows, columns)
-
-
-def _canonical_type(path: Path, name: str, kind: Any) -> Any:
-    import pyarrow as pa
-
-    is_ = pa.types
-    if is_.is_dictionary(kind):
-        kind = kind.value_type
-    if is_.is_boolean(kind):
-        return pa.bool_()
-    if is_.is_integer(kind):
-        return pa.int64()
-    if is_.is_floating(kind) or is_.is_decimal(kind):
-        return pa.float64()
-    if is_.is_string(kind) or is_.is_large_string(kind) or is_.is_null(kind):
-        return pa.large_string()
-    lists = is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind)
-    if lists and (is_.is_integer(kind.value_type) or is_.is_floating(kind.value_type)):
-        return pa.large_list(pa.float64())
-    raise DataError(
-        f"{path}, column {name!r}: {kind} is no type that can be learnt from; there are numbers, lists of numbers, "
-        "booleans and strings. Convert it, or leave the column out"
-    )
 
 
 # CSV
@@ -157,7 +139,7 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
         uneven.append(row)
         return "error"
 
-    with _explained(path, "is no CSV that can be read: save it again as UTF-8"):
+    with explained(path, "is no CSV that can be read: save it again as UTF-8"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader(file, delimiter=delimiter), [])
         names = _selected(path, header, wanted)
@@ -166,7 +148,10 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
                 path,
                 read_options=arrow_csv.ReadOptions(use_threads=False),  # else rows are not counted
                 parse_options=arrow_csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse
+                    delimiter=delimiter,
+                    newlines_in_values=True,
+                    ignore_empty_lines=len(header) > 1,  # else an empty line is an empty cell
+                    invalid_row_handler=refuse,
                 ),
                 convert_options=arrow_csv.ConvertOptions(
                     column_types=dict.fromkeys(header, pa.large_string()),
@@ -183,7 +168,7 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
                     f"{row.expected_columns}: {row.text[:80]!r}. Quote cells that contain {delimiter!r}"
                 ) from None
             raise
-    columns = {name: _without_blanks(_whole(table[name])) for name in names}
+    columns = {name: without_blanks(whole(table[name])) for name in names}
     read = {name: column if name in texts else _parsed(path, name, column) for name, column in columns.items()}
     return Table(path, table.num_rows, read)
 
@@ -201,13 +186,13 @@ def _parsed(path: Path, name: str, cells: Any) -> Any:
             return trimmed.cast(pa.int64())
         except pa.ArrowInvalid:
             return trimmed.cast(pa.float64())
-    if 2 * (pc.sum(numbers).as_py() or 0) >= present > 0:
+    if 2 * (pc.sum(numbers).as_py() or 0) > present:
         row = int(np.flatnonzero(~np.asarray(numbers.fill_null(True)))[0])
-        raise _mixed(path, row + 1, name, "a number, as in most rows", repr(cells[row].as_py()))
+        raise mixed_types(path, row + 1, name, "a number, as in most rows", repr(cells[row].as_py()))
     if present and pc.all(pc.is_in(pc.utf8_lower(cells), pa.array(["true", "false", None], pa.large_string()))).as_py():
         return pc.equal(pc.utf8_lower(cells), "true")
     if present and pc.all(pc.starts_with(cells, "[")).as_py():
-        return _array(path, name, [_list(path, row, name, cell) for row, cell in enumerate(cells.to_pylist(), 1)])
+        return from_values(path, name, [_list(path, row, name, cell) for row, cell in enumerate(cells.to_pylist(), 1)])
     return cells
 
 
@@ -215,7 +200,7 @@ def _list(path: Path, row: int, name: str, cell: str | None) -> Any:
     try:
         return cell and json.loads(cell)
     except ValueError as error:
-        raise _mixed(path, row, name, "a list of numbers such as [1, 2.5]", repr(cell)) from error
+        raise mixed_types(path, row, name, "a list of numbers such as [1, 2.5]", repr(cell)) from error
 
 
 # JSON Lines
@@ -243,10 +228,15 @@ def _json_lines(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     for name in selected:
         columns[name].extend([None] * (rows - len(columns[name])))
         if name in texts:
-            columns[name] = [
-                value if value is None or isinstance(value, str) else str(value) for value in columns[name]
-            ]
-    return Table(path, rows, {name: _array(path, name, columns[name]) for name in selected})
+            columns[name] = [_as_written(value) for value in columns[name]]
+    return Table(path, rows, {name: from_values(path, name, columns[name]) for name in selected})
+
+
+def _as_written(value: Any) -> Any:
+    """A number or boolean as JSON writes it, which is as CSV does."""
+    if not isinstance(value, int | float):
+        return value
+    return json.dumps(value) if value == value else None  # NaN is missing
 
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -257,81 +247,3 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise DataError(f'{path}, line {number}: expected an object such as {{"label": "go"}}, got {line[:60]!r}')
     return found
-
-
-def _array(path: Path, name: str, values: list[Any]) -> Any:
-    """Values from JSON as an Arrow array."""
-    import pyarrow as pa
-
-    kinds = {
-        int: pa.int64(),
-        float: pa.float64(),
-        bool: pa.bool_(),
-        str: pa.large_string(),
-        list: pa.large_list(pa.float64()),
-    }
-    first = next((value for value in values if value is not None), "")
-    found = {type(value) for value in values if value is not None} or {str}
-    expected = {int, float} if found == {int, float} else {type(first)}
-    for row, value in enumerate(values, 1):
-        if value is not None and (type(value) not in expected or type(value) not in kinds):
-            what = (
-                f"{_words(first)}, as in the rows before"
-                if type(first) in kinds
-                else "a number, a text or a list of numbers"
-            )
-            raise _mixed(path, row, name, what, _words(value))
-        numbers = value if isinstance(value, list) else []
-        for number in numbers:
-            if type(number) not in (int, float, type(None)):
-                raise _mixed(path, row, name, "a list of numbers", f"a list with {_words(number)}")
-    kind = kinds[float if len(expected) == 2 else type(first)]
-    try:
-        return _without_blanks(pa.array(values, kind))
-    except (ValueError, OverflowError, TypeError) as error:  # a number beyond 64 bits, half of a surrogate pair
-        raise DataError(f"{path}, column {name!r}: {error}") from error
-
-
-def _words(value: Any) -> str:
-    return f"{type(value).__name__} {str(value)[:40]!r}"
-
-
-# All
-
-
-def _mixed(path: Path, row: int, name: str, expected: str, got: str) -> DataError:
-    return DataError(
-        f"{path}, row {row}, column {name!r}: expected {expected}, got {got}. Correct it, leave the cell empty if "
-        f"it is missing, or declare the column a text"
-    )
-
-
-def _whole(column: Any) -> Any:
-    """One array of all chunks."""
-    import pyarrow as pa
-
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def _without_blanks(column: Any) -> Any:
-    """NaN and texts of nothing but space become null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_floating(column.type):
-        return pc.if_else(pc.is_nan(column), None, column)
-    if pa.types.is_large_string(column.type):
-        return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
-    return column
-
-
-@contextmanager
-def _explained(path: Path, what: str) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError) as error:
-        if getattr(error, "errno", None):  # it could not be opened at all
-            raise
-        raise DataError(f"{path} {what} ({' '.join(str(error).split())[:300]})") from error
