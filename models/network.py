@@ -105,8 +105,8 @@ class Network(nn.Module):
                 raise type(error)(f"input {name!r}: {error}") from error
             encoders[name] = encoder
             origin = chosen.origin if chosen.origin or chosen.architecture else origin_of(chosen)
-            known = {"architecture": encoder.architecture, "origin": origin}
-            described[name] = chosen.model_copy(update=known)
+            filled_in = {"architecture": encoder.architecture, "origin": origin}
+            described[name] = chosen.model_copy(update=filled_in)
             if words:
                 longest = max(one.max_tokens for one in signature.inputs.values() if isinstance(one, Text))
                 self._read_with(Tokenizer.from_json(words, longest))

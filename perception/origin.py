@@ -42,11 +42,9 @@ def origin_of(spec: ClipSpec | WhisperSpec | LanguageSpec) -> Origin:
 
 def card_licence(card: Path) -> str | None:
     """The licence that a model card states in its head; None without one, or where it cannot be read."""
-    import yaml
-    from huggingface_hub import metadata_load
-
+    hub, yaml = library("huggingface_hub", "huggingface-hub"), library("yaml", "PyYAML")
     try:
-        stated: Any = metadata_load(card) or {}
+        stated: dict[str, Any] = hub.metadata_load(card) or {}
     except (OSError, ValueError, yaml.YAMLError):
         return None
     licence = stated.get("license")
@@ -92,10 +90,9 @@ def _in_folder(folder: Path) -> Origin:
 
 def _on_hub(repository: str, weights: str) -> Origin:
     """The card comes from where the weights have just come from, or from the hub's cache on this machine."""
-    from huggingface_hub import hf_hub_download
-
+    hub = library("huggingface_hub", "huggingface-hub")
     try:
-        licence = card_licence(Path(hf_hub_download(repository, "README.md")))
+        licence = card_licence(Path(hub.hf_hub_download(repository, "README.md")))
     except Exception:  # noqa: BLE001 (the hub's own errors and those of its transport: without a card nothing is stated)
         licence = None
     return Origin(weights=weights, source=HUB + repository, licence=licence)
