@@ -380,11 +380,11 @@ def encoders() -> str:
     report = _read("encoders")
     kinds, padded = report["encoders"], report["whisper"]["padded_over_short"]
     lines = [
-        [name, shown, f"{kinds[name]['parameters'] / 1e6:.2f}", str(kinds[name]["n"]),
+        [name, shown, f"{kinds[name]['parameters']:,}", str(kinds[name]["n"]),
          *_times(kinds[name]["eager_over_runtime"])]
         for name, shown in ENCODERS.items()
     ]  # fmt: skip
-    head = ("encoder", "input", "parameters (millions)", "calls", "eager torch takes … times as long", "range")
+    head = ("encoder", "input", "parameters", "calls", "eager torch takes … times as long", "range")
     labels = {
         "ONNX Runtime": "this encoder, both in ONNX Runtime",
         "eager torch": "this encoder, both in eager torch",
