@@ -1,6 +1,6 @@
 """The card of a bundle: what a person should know before using it, written from the bundle's own configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sensorimotor.models.signature import Signature
@@ -55,7 +55,7 @@ def card(signature: Signature, config: Mapping[str, Any]) -> str:
         "",
         _PROMPTED_LIMITS if prompt else _limits(config),
         "",
-        "Licence of the weights: that of the model." if prompt else "Licence of weights and text: Apache-2.0.",
+        *_licences(config.get("weights", [])),
         "",
     ]
     return "\n".join(lines)
@@ -128,6 +128,21 @@ def agreement(judged: Mapping[str, Any]) -> str:
     if "error" in judged:
         return ", ".join(f"{label} {one['mean']:.3g} {one['unit']}".rstrip() for label, one in judged["error"].items())
     return f"{judged['accuracy']:.1%}"
+
+
+def _licences(foreign: Sequence[Mapping[str, str]]) -> list[str]:
+    if not foreign:
+        return ["Licence of weights and text: Apache-2.0."]
+    return [
+        "## Weights of others",
+        "",
+        "| input | began with | source | licence | then |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {w['input']} | {w['weights']} | {w['source']} | {w['licence']} | {w['training']} |" for w in foreign),
+        "",
+        "Their licences hold for these weights, and may hold for what was trained from them. Licence of all other "
+        "weights and of the text: Apache-2.0.",
+    ]
 
 
 def _calibration(calibration: Mapping[str, Any] | None) -> list[str]:

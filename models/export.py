@@ -1,5 +1,6 @@
 """Export: a trained network becomes a bundle, but only if the exported graphs compute what the network computes."""
 
+import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,12 +18,14 @@ from sensorimotor.models import bundle as layout
 from sensorimotor.models.bundle import Bundle, encoder_file, seal
 from sensorimotor.models.card import card
 from sensorimotor.models.golden import save_golden
+from sensorimotor.models.licences import foreign_weights, warn_of_restrictions
 from sensorimotor.models.onnx_backend import DECIDED, ENCODED, OnnxBackend
 from sensorimotor.models.parity import TOLERANCE, Evidence, check_parity
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.prompted import AnyNetwork
 from sensorimotor.models.single_file import SingleFileBackend, write_single_file
 from sensorimotor.models.torch_backend import TorchBackend
+from sensorimotor.perception.adapters import merge
 from sensorimotor.perception.modality import Audio, Image, State, Text
 
 GOLDEN_STEPS = 100
@@ -43,7 +46,7 @@ def export(
     """Write a bundle, if the exported graphs agree with the network.
 
     Args:
-        network: In any mode; it is exported in evaluation mode.
+        network: In any mode; it is exported in evaluation mode, its adapters merged in a copy of it.
         evidence: Real steps in closed loop, at least 1,000.
         out: The bundle's directory; an older bundle there is replaced.
         config: `name`, `description`, `metrics` and `provenance` of the policy.
@@ -53,18 +56,24 @@ def export(
     Returns:
         The parity report.
 
+    Warns:
+        LicenceWarning: It has weights in it whose licence restricts its use.
+
     Raises:
         ParityError: They do not agree; nothing is written.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
+    warn_of_restrictions(network.spec)
+    plain = without_adapters(network)
     with replacing_directory(out) as aside:
-        write_graphs(network, aside)
+        write_graphs(plain, aside)
         if network.tokenizer:
             (aside / layout.TOKENIZER).write_text(network.tokenizer.to_json())
-        weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+        weights = {name: value.contiguous() for name, value in plain.state_dict().items()}
         (aside / layout.WEIGHTS).write_bytes(save(weights))  # save_file would let nobody else read it
-        seal(aside, _config(network, config, {}))
+        stated = {**config, "weights": foreign_weights(network.spec)}
+        seal(aside, _config(plain, stated, {}))
         exported = OnnxBackend(Bundle.load(aside))
         policy = Policy(network.signature, exported, network.tokenizer)
         trained = Policy(network.signature, TorchBackend(network), network.tokenizer)
@@ -76,10 +85,25 @@ def export(
                 trained, Policy(network.signature, merged, network.tokenizer), evidence, tolerance
             )
         save_golden(aside / layout.GOLDEN, policy, evidence.steps[:GOLDEN_STEPS], evidence.starts[:GOLDEN_STEPS])
-        full = _config(network, config, parity)
+        full = _config(plain, stated, parity)
         (aside / layout.CARD).write_text(card(network.signature, full))
         seal(aside, full)
     return parity
+
+
+def without_adapters(network: AnyNetwork) -> AnyNetwork:
+    """The network in its plain architecture: a copy with its adapters merged, for training may go on, or itself."""
+    adapted = [name for name, spec in network.spec.encoders.items() if spec.training == "lora"]
+    if not adapted:
+        return network
+    plain: Any = copy.deepcopy(network)
+    encoders = dict(plain.spec.encoders)
+    for name in adapted:
+        encoder: Any = plain.encoders[name]
+        merge(encoder.tower)
+        encoders[name] = encoders[name].model_copy(update={"training": "trained"})
+    plain.spec = plain.spec.model_copy(update={"encoders": encoders})
+    return plain
 
 
 def require_replaceable(out: Path) -> None:

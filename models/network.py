@@ -12,7 +12,9 @@ from sensorimotor.errors import EncoderError, SignatureError
 from sensorimotor.fusion.fusion import Fusion, TokenShape
 from sensorimotor.models.encoders import PretrainedSpec, Statistics, pretrained_encoder, small_encoder
 from sensorimotor.models.signature import Signature
+from sensorimotor.perception.adapters import adapt
 from sensorimotor.perception.modality import Image, Text
+from sensorimotor.perception.origin import origin_of
 from sensorimotor.perception.tokenizer import Tokenizer
 
 
@@ -86,6 +88,7 @@ class Network(nn.Module):
         self.signature, self.tokenizer = signature, tokenizer
         measured: Statistics = statistics or {}
         encoders: dict[str, Any] = {}
+        encoder: Any
         described: dict[str, Any] = {}
         for name, modality in signature.inputs.items():
             try:
@@ -94,16 +97,20 @@ class Network(nn.Module):
                     encoders[name] = small_encoder(modality, width, tokenizer, measured.get(name))
                     continue
                 chosen = spec.encoders[name]
-                encoders[name], words = pretrained_encoder(modality, chosen, tokenizer)
+                encoder, words = pretrained_encoder(modality, chosen, tokenizer)
+                encoder.requires_grad_(chosen.training == "trained")
+                if chosen.training == "lora":
+                    adapt(encoder.tower, chosen.lora_rank)
             except (SignatureError, EncoderError) as error:
                 raise type(error)(f"input {name!r}: {error}") from error
-            described[name] = chosen.model_copy(update={"architecture": encoders[name].architecture})
+            encoders[name] = encoder
+            origin = chosen.origin if chosen.origin or chosen.architecture else origin_of(chosen)
+            filled_in = {"architecture": encoder.architecture, "origin": origin}
+            described[name] = chosen.model_copy(update=filled_in)
             if words:
                 longest = max(one.max_tokens for one in signature.inputs.values() if isinstance(one, Text))
                 self._read_with(Tokenizer.from_json(words, longest))
         self.encoders, self.spec = nn.ModuleDict(encoders), spec.model_copy(update={"encoders": described})
-        for encoder in self._frozen():
-            encoder.requires_grad_(False)
         fusion = Fusion(self.token_shapes(), spec.dim, spec.blocks)
         head = head_for(signature.action_space, spec.dim, signature.horizon, action_statistics)
         self.core = Core(fusion, head)

@@ -20,6 +20,7 @@ from sensorimotor.models.signature import Signature
 from sensorimotor.perception.clip import Clip, ClipSpec, load_clip
 from sensorimotor.perception.clip_encoder import ClipImageEncoder
 from sensorimotor.perception.modality import Image
+from sensorimotor.perception.origin import origin_of
 from sensorimotor.perception.pretrained import library
 
 
@@ -99,7 +100,9 @@ class PromptedNetwork(nn.Module):
         except (TypeError, IndexError, RuntimeError) as error:  # towers of captioning models give more than one tensor
             reason = f"{type(clip.model).__name__}: {error}"
             raise EncoderError(f"the image tower of {chosen.model} gives no single embedding ({reason})") from error
-        described = chosen.model_copy(update={"architecture": encoder.architecture})
+        described = chosen.model_copy(
+            update={"architecture": encoder.architecture, "origin": chosen.origin or origin_of(chosen)}
+        )
         self.signature, self.spec = signature, PromptedSpec(encoders={name: described})
         self.encoders = nn.ModuleDict({name: encoder})
         self.core = PromptedCore(signature.action_space.size, encoder.dim)

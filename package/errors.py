@@ -52,6 +52,10 @@ class EncoderError(SensorimotorError):
     """A pretrained encoder cannot be had: unknown, not reachable, damaged, or of another architecture."""
 
 
+class LicenceWarning(UserWarning):
+    """A policy has weights in it whose licence restricts what it may be used for."""
+
+
 class RecipeError(UsageError):
     """A training recipe has a key that is missing, unknown or wrong."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sensorimotor.models.checkpoint import Checkpoint
+from sensorimotor.models.licences import warn_of_restrictions
 from sensorimotor.models.network import Network
 from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.modality import Audio, Text
@@ -86,6 +87,7 @@ class EpisodeLesson:
         reads = any(isinstance(signature.inputs[name], Text) for name in recipe.network.encoders)
         known = None if reads else tokenizer_for(learnt, self._bound)  # a pretrained reader brings its own
         self.network = started.network if started else Network(signature, recipe.network, known, statistics, moments)
+        warn_of_restrictions(self.network.spec)
         self.tutor: nn.Module = nn.Module()
         words = self.network.tokenizer
         if words:

@@ -36,6 +36,16 @@ def test_it_tells_a_person_what_they_should_know_before_using_it(bundle):
     assert re.search(r"\| mic \| an audio utterance.* \| no \|", text)
 
 
+def test_weights_of_others_are_named_with_their_licences(bundle):
+    foreign = {"input": "camera", "weights": "ViT-B-32-256 (datacomp)", "source": "https://example.org/vit"}
+    config = {**bundle.config, "weights": [{**foreign, "licence": "mit", "training": "lora"}]}
+    text = card(bundle.signature, config)
+    assert "\n## Weights of others\n" in text
+    assert "| camera | ViT-B-32-256 (datacomp) | https://example.org/vit | mit | lora |" in text
+    assert "Licence of weights and text: Apache-2.0" not in text
+    assert "Licence of all other weights and of the text: Apache-2.0." in text
+
+
 def test_a_policy_that_was_stopped_before_calibration_says_nothing_about_it(bundle):
     config = deepcopy(dict(bundle.config))
     config["metrics"]["calibration"] = None

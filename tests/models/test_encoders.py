@@ -11,13 +11,13 @@ import pytest
 import torch
 import transformers
 import whisper
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sensorimotor.actions.space import Box
-from sensorimotor.errors import EncoderError, SignatureError
-from sensorimotor.models.bundle import Bundle
+from sensorimotor.errors import EncoderError, LicenceWarning, SignatureError
+from sensorimotor.models.bundle import CARD, WEIGHTS, Bundle
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from sensorimotor.models.export import export
+from sensorimotor.models.export import export, without_adapters
 from sensorimotor.models.network import Network, NetworkSpec
 from sensorimotor.models.parity import Evidence
 from sensorimotor.models.policy import Policy
@@ -59,6 +59,7 @@ def sources(tmp_path_factory):
     torch.manual_seed(0)
     (home / "clip").mkdir()
     (home / "clip" / "open_clip_config.json").write_text(json.dumps({"model_cfg": CLIP, "preprocess_cfg": {}}))
+    (home / "clip" / "README.md").write_text("---\nlicense: mit\n---\n# A small model\n")
     model = open_clip.CLIP(**copy.deepcopy(CLIP))
     save_file(model.state_dict(), home / "clip" / "open_clip_model.safetensors")
     dims = whisper.model.ModelDimensions(**WHISPER)
@@ -102,16 +103,19 @@ def observation(step):
     }
 
 
-@pytest.fixture(scope="module")
-def bundle(network, tmp_path_factory):
+def exported(network, out):
     shown = [observation(step) for step in range(40)]
     steps = [Sensed(shown[step % 40], {}, {}) for step in range(1000)]
     starts = [step % 40 == 0 for step in range(1000)]
-    out = tmp_path_factory.mktemp("bundles") / "arm"
     made = {"recipe": {"name": "arm"}, "steps": 1, "hours": 0.0, "machine": {"cores": 1, "processor": "a processor"}}
     stated = {"name": "arm", "description": "Lifts.", "metrics": {"held_out": {}}, "provenance": made}
     export(network, Evidence(steps, starts), out, stated)
     return out
+
+
+@pytest.fixture(scope="module")
+def bundle(network, tmp_path_factory):
+    return exported(network, tmp_path_factory.mktemp("bundles") / "arm")
 
 
 def test_a_whole_policy_passes_the_gate_in_every_subset_and_batch(bundle):
@@ -198,3 +202,117 @@ def test_texts_of_different_lengths_share_a_tokenizer_of_the_longest(spec):
     reads = {"instruction": spec.encoders["instruction"], "caption": spec.encoders["instruction"]}
     network = Network(signature, spec.model_copy(update={"encoders": {**spec.encoders, **reads}}))
     assert network.tokenizer.max_tokens == 10
+
+
+def test_a_bundle_says_whose_weights_it_began_with(bundle):
+    loaded = Bundle.load(bundle)
+    assert loaded.config["weights"] == [
+        {"input": "camera", "weights": "clip", "source": "a local folder", "licence": "mit", "training": "frozen"},
+        {"input": "mic", "weights": "whisper.pt", "source": "a local file", "licence": "not stated",
+         "training": "trained"},
+        {"input": "instruction", "weights": "bert", "source": "a local folder", "licence": "not stated",
+         "training": "frozen"},
+    ]  # fmt: skip
+    assert "| camera | clip | a local folder | mit | frozen |" in loaded.file(CARD).read_text()
+
+
+def adapted(spec, **changes):
+    """The specification with every encoder adapted."""
+    changes = {"training": "lora", "lora_rank": 2, **changes}
+    encoders = {name: encoder.model_copy(update=changes) for name, encoder in spec.encoders.items()}
+    return spec.model_copy(update={"encoders": encoders})
+
+
+def planned(network, shown):
+    return Policy(SIGNATURE, TorchBackend(network), network.tokenizer).act(shown).parameters
+
+
+def outputs(network, shown):
+    """What every encoder and the head give, for one observation in a batch of one."""
+    values = {
+        "camera": [torch.from_numpy(shown["camera"])[None]],
+        "mic": [torch.from_numpy(shown["mic"])[None], torch.tensor([8000])],
+        "instruction": [torch.from_numpy(network.tokenizer.encode(shown["instruction"]))[None]],
+        "joints": [torch.from_numpy(shown["joints"])[None]],
+    }
+    tokens, masks = zip(*(network.encoders[name](*value) for name, value in values.items()), strict=True)
+    present, age = torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 4)
+    return network.core(tokens, masks, present, age, network.initial_memory(1))[0]
+
+
+@pytest.fixture(scope="module")
+def learnt(spec):
+    """A network with adapters in all pretrained encoders that has taken some steps towards one plan, and its start."""
+    torch.manual_seed(1)
+    network = Network(SIGNATURE, adapted(spec))
+    before = copy.deepcopy(network.state_dict())
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=0.01)
+    losses = []
+    for _ in range(5):
+        network.train()
+        loss = (outputs(network, observation(3)) - 0.5).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        planned(network, observation(3))  # it is judged in between, as in a run
+    assert losses[-1] < losses[0]
+    return network.eval(), before
+
+
+def test_adapters_learn_in_every_encoder_and_the_weights_beside_them_stay(learnt):
+    network, before = learnt
+    moved = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    for name in ("camera", "mic", "instruction"):
+        mine = {key for key in moved if key.startswith(f"encoders.{name}.")}
+        assert mine
+        assert all(".lora_" in key for key in mine)
+    assert any(key.startswith("core.") for key in moved)
+    learning = {name for name, encoder in network.encoders.items() if next(encoder.parameters()).requires_grad}
+    assert learning == {"joints"}
+
+
+def test_a_checkpoint_with_adapters_goes_on_exactly_where_it_was(learnt, tmp_path):
+    network, _ = learnt
+    save_checkpoint(tmp_path / "checkpoint.safetensors", Checkpoint(network, 5, {}))
+    again = load_checkpoint(tmp_path).network
+    mine, theirs = network.state_dict(), again.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
+    shown = observation(7)
+    assert np.array_equal(planned(again, shown), planned(network, shown))
+    names = [[name for name, one in which.named_parameters() if one.requires_grad] for which in (network, again)]
+    assert names[0] == names[1]  # an optimiser's state goes by their order
+
+
+def test_an_export_merges_adapters_and_leaves_the_network_as_it_was(learnt, tmp_path):
+    network, _ = learnt
+    before = copy.deepcopy(network.state_dict())
+    bundle = Bundle.load(exported(network, tmp_path / "arm"))  # past the gate: graphs against network with adapters
+    after = network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert [one.training for one in network.spec.encoders.values()] == ["lora"] * 3
+    weights = load_file(bundle.file(WEIGHTS))
+    assert [name for name in weights if "lora" in name or "base_layer" in name] == []
+    assert bundle.config["parameters"] < sum(parameter.numel() for parameter in network.parameters())
+    assert {one["training"] for one in bundle.config["network"]["encoders"].values()} == {"trained"}
+    assert [one["training"] for one in bundle.config["weights"]] == ["lora"] * 3
+    shown = observation(7)
+    reference = TorchBackend.from_bundle(bundle).network
+    assert np.allclose(planned(reference, shown), planned(network, shown), atol=1e-5)
+    plan = Policy.load(bundle.path).act(shown).parameters
+    assert np.allclose(plan, planned(network, shown), atol=1e-4)
+
+
+def test_a_network_without_adapters_is_exported_as_it_is(network):
+    assert without_adapters(network) is network
+
+
+def test_weights_for_research_only_warn_at_export(spec, tmp_path, monkeypatch):
+    origin = {"weights": "MobileCLIP2-S0", "source": "https://example.org", "licence": "apple-amlr"}
+    camera = type(spec.encoders["camera"]).model_validate({**spec.encoders["camera"].model_dump(), "origin": origin})
+    network = Network(SIGNATURE, spec.model_copy(update={"encoders": {**spec.encoders, "camera": camera}}))
+    monkeypatch.setattr("sensorimotor.models.export.write_graphs", lambda network, out: 1 / 0)
+    with pytest.warns(LicenceWarning, match="'camera': the weights MobileCLIP2-S0"), pytest.raises(ZeroDivisionError):
+        exported(network, tmp_path / "arm")
