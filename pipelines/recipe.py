@@ -51,7 +51,8 @@ def parse_recipe(content: object, where: str) -> Recipe:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"] if part not in ("missions", "episodes")) or "recipe"
+            where_in = problem["loc"][1:] if problem["loc"][:1] in (("missions",), ("episodes",)) else problem["loc"]
+            key = ".".join(str(part) for part in where_in) or "recipe"
             got = (
                 ""
                 if problem["type"] == "missing" or isinstance(problem["input"], dict)

@@ -179,7 +179,7 @@ def test_demo_shows_a_table_and_what_happens_elsewhere(called, tiny_bundle, tmp_
         (("evaluate", "{bundle}", "--seed", "-1"), "Invalid value for '--seed'"),
         (("evaluate", "{bundle}", "--workers", "two"), "Invalid value for '--workers'"),
         (("evaluate", "{bundle}", "--env", "BabyAI-GoToLocl-v0"), "did you mean BabyAI-GoToLocal-v0"),
-        (("evaluate", "{bundle}", "--env", "[/]"), "there is no BabyAI level '[/]'"),
+        (("evaluate", "{bundle}", "--env", "[/]"), "the environment '[/]' cannot be made"),
         (("evaluate", "{bundle}", "--inputs", "camera,lidar"), "the policy has no input lidar; it has camera, mic"),
         (("evaluate", "{bundle}", "--inputs", ","), "no input is left"),
         (("evaluate", "{bundle}", "--env", "BabyAI-PutNextLocal-v0", "--swap-mission"), "missions can be swapped"),

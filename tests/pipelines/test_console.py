@@ -96,7 +96,7 @@ def test_paths_are_shown_as_they_are(tiny_bundle, capsys, path):
     console.demo_table({"levels": [row], "files": {"summary": path}, "max_rss_mb": 100})
     from sensorimotor.pipelines.train import Trained
 
-    console.trained(Trained(Path(path), 1, 2, 3.0, {}, None))
+    console.trained(Trained(Path(path), 1, 2, False, 3.0, {}, None, {}))
     assert capsys.readouterr().out.count(path) == 4
 
 
@@ -127,8 +127,9 @@ def test_training_is_told_on_standard_error(capsys):
     assert out == ""
     assert "imitating" in err
     assert "imitation 1.500  accuracy 0.250" in err
-    assert "step 3, held out: camera + mic 50.0% (loss 2.000), 75.0% of utterances understood\n" in err
-    assert "step 4, held out: camera + mic 50.0% (loss 2.000)\n" in err
+    judged = "camera + mic: agrees in 50.0% of held-out decisions (loss 2.000)"
+    assert f"step 3, held out: {judged}; 75.0% of utterances understood\n" in err
+    assert f"step 4, held out: {judged}\n" in err
     assert "step 5, held out: 80.0% of utterances understood\n" in err
     assert "step 3: checkpoint written" in err
 
@@ -145,8 +146,8 @@ def test_a_run_says_how_to_go_on(capsys):
     from sensorimotor.pipelines.train import Trained
 
     judged = {"camera + mic": {"accuracy": 0.5, "loss": 1.0}}
-    console.trained(Trained(Path("runs/x"), 5, 9, 60.0, judged, None))
-    console.trained(Trained(Path("runs/x"), 9, 9, 120.0, judged, {"error": {"camera + mic": 0.02}}))
+    console.trained(Trained(Path("runs/x"), 5, 9, False, 60.0, judged, None, {}))
+    console.trained(Trained(Path("runs/x"), 9, 9, True, 120.0, judged, {"error": {"camera + mic": 0.02}}, {}))
     out = capsys.readouterr().out
     assert "5 of 9  (continue with --resume)" in out
     assert "9 of 9" in out

@@ -202,7 +202,7 @@ def test_its_card_says_that_nothing_was_trained(out):
     assert "Nothing was trained" in text
     assert "| none | an empty room / nobody there |" in text
     assert "How often it is right was never measured" in text
-    assert "Apache-2.0" not in text
+    assert "## Weights of others" in text
     assert "imitation" not in text
 
 
