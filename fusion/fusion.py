@@ -12,10 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorimotor.fusion.search import Search
-
-NEVER = -1e9
-"""Below any score: what a masked token gets, and finite, so that a row of masked tokens gives no NaN."""
+from sensorimotor.fusion.gaze import Gaze, waves
+from sensorimotor.fusion.search import NEVER, Search
 
 
 @dataclass(frozen=True)
@@ -26,13 +24,29 @@ class TokenShape:
         n: Tokens (the most, where lengths vary).
         dim: Width of a token.
         max_age_s: Ages are clamped to this (s).
-        scene: Whether its tokens are places to look for something (images), not only something to be told (words).
+        grid: Frames, rows and columns, where its tokens are places to look for something (a scene: images); None
+            where they are only something to be told (words).
     """
 
     n: int
     dim: int
     max_age_s: float
-    scene: bool
+    grid: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The tokens of an input to look for something in.
+
+    Attributes:
+        tokens: `(batch, n, dim)`.
+        mask: bool `(batch, n)`.
+        present: bool `(batch,)`.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    present: Tensor
 
 
 class Sense(nn.Module):
@@ -99,20 +113,34 @@ class Fusion(nn.Module):
         shapes: What the encoder of each input gives, in the order of the signature.
         dim: Width of tokens, embedding and memory.
         blocks: FiLM blocks on the scene.
+        gaze: Take in nothing of a scene but the places of what one is told about (see `Gaze`), without FiLM blocks.
+        memory: Whether to remember; without, the memory is `(batch, 0)`.
     """
 
-    def __init__(self, shapes: Mapping[str, TokenShape], dim: int = 128, blocks: int = 2):
+    def __init__(
+        self,
+        shapes: Mapping[str, TokenShape],
+        dim: int = 128,
+        blocks: int = 2,
+        *,
+        gaze: bool = False,
+        memory: bool = True,
+    ):
         super().__init__()
-        self.dim = self.memory_size = dim
-        self.scenes = [name for name, shape in shapes.items() if shape.scene]
+        self.dim, self.memory_size = dim, dim if memory else 0
+        grids = {name: shape.grid for name, shape in shapes.items() if shape.grid}
+        self.scenes = list(grids)
         self.senses = nn.ModuleDict({name: Sense(shape, dim) for name, shape in shapes.items()})
         self.context = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.search = Search(dim)
-        self.blocks = nn.ModuleList(FilmBlock(dim) for _ in range(blocks))
-        self.combine = nn.Sequential(
-            nn.Linear(dim * (1 + len(self.scenes)), dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim)
-        )
-        self.cell = nn.GRUCell(dim, dim)
+        if gaze:
+            for name, grid in grids.items():
+                self.senses[name].position = nn.Parameter(waves(grid, dim))
+        self.gazes = nn.ModuleDict({name: Gaze(grid) for name, grid in grids.items()} if gaze else {})
+        self.blocks = nn.ModuleList(FilmBlock(dim) for _ in range(0 if gaze else blocks))
+        width = dim + sum(one.size for one in self.gazes.values()) if gaze else dim * (1 + len(self.scenes))
+        self.combine = nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.cell = nn.GRUCell(dim, dim) if memory else None
 
     def forward(
         self, tokens: Sequence[Tensor], masks: Sequence[Tensor], present: Tensor, age_s: Tensor, memory: Tensor
@@ -133,35 +161,38 @@ class Fusion(nn.Module):
         for i, (name, sense) in enumerate(self.senses.items()):
             wide, mask, summaries[name] = sense(tokens[i], masks[i], present[:, i], age_s[:, i])
             if name in self.scenes:
-                scenes[name] = wide, mask
+                scenes[name] = Scene(wide, mask, present[:, i])
         return self.remember(self.look(summaries, scenes)[0], memory)
 
-    def look(
-        self, summaries: Mapping[str, Tensor], scenes: Mapping[str, tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def look(self, summaries: Mapping[str, Tensor], scenes: Mapping[str, Scene]) -> tuple[Tensor, list[Tensor]]:
         """What all senses together make of the scenes.
 
         Args:
             summaries: Of each input, `(batch, dim)`, in the order of the signature.
-            scenes: Tokens `(batch, n, dim)` and mask `(batch, n)` of each input that is a scene.
+            scenes: Of each input that is one.
 
         Returns:
             What was found, `(batch, dim)`, before memory; and the evidence of each scene's tokens (see `Search`).
         """
         told = [summary for name, summary in summaries.items() if name not in self.scenes]
-        context = self.context(_total(list(summaries.values())))
+        context = self.context(_total(told if self.gazes else list(summaries.values())))
         asked = _total(told) if told else torch.zeros_like(context)
         found, evidence = [context], []
-        for tokens, mask in scenes.values():
-            tokens, fits = self.search(tokens, asked)
+        for name, scene in scenes.items():
+            tokens, fits = self.search(scene.tokens, asked)
+            evidence.append(fits)
+            if self.gazes:
+                found.append(self.gazes[name](fits, scene.mask, scene.present))
+                continue
             for block in self.blocks:
                 tokens = block(tokens, context)
-            evidence.append(fits)
-            found.append(tokens.masked_fill(~mask[..., None], NEVER).amax(1))
+            found.append(tokens.masked_fill(~scene.mask[..., None], NEVER).amax(1))
         return self.combine(torch.cat(found, dim=-1)), evidence
 
     def remember(self, seen: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of memory: `(batch, dim)` twice → embedding and memory."""
+        """One step of memory: `(batch, dim)` and `(batch, memory_size)` → embedding and memory."""
+        if self.cell is None:
+            return seen, memory
         memory = self.cell(F.relu(seen), memory)
         return seen + memory, memory
 

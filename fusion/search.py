@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from sensorimotor.fusion.aspects import ASPECTS, ROLES
 
+NEVER = -1e9
+"""Below any score: what a masked token gets, and finite, so that a row of masked tokens gives no NaN."""
+
 
 class Search(nn.Module):
     """Marks the tokens of a scene that one is told about.

@@ -22,6 +22,13 @@ class NetworkSpec(BaseModel):
     """Sizes and encoders of a network: the `[network]` table of a recipe.
 
     What `encoders` does not name has a small one of its own that is trained from scratch.
+
+    Attributes:
+        gaze: Take in nothing of a picture but the places of what one is told about: for reaching and pointing, from
+            few recordings (see `Gaze`).
+        memory: Remember earlier steps. Who imitates with a memory may copy its own last move instead of looking (the
+            copycat problem: Wen et al., NeurIPS 2020): do without where what is there now says what to do.
+        encoders: Input name → a pretrained encoder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +39,8 @@ class NetworkSpec(BaseModel):
     state_dim: int = Field(default=64, ge=8, le=1024)
     dim: int = Field(default=128, ge=8, le=2048, multiple_of=4)
     blocks: int = Field(default=2, ge=0, le=12)
+    gaze: bool = False
+    memory: bool = True
     encoders: dict[str, PretrainedSpec] = {}
 
 
@@ -111,7 +120,9 @@ class Network(nn.Module):
                 longest = max(one.max_tokens for one in signature.inputs.values() if isinstance(one, Text))
                 self._read_with(Tokenizer.from_json(words, longest))
         self.encoders, self.spec = nn.ModuleDict(encoders), spec.model_copy(update={"encoders": described})
-        fusion = Fusion(self.token_shapes(), spec.dim, spec.blocks)
+        if spec.gaze and all(isinstance(modality, Image) for modality in signature.inputs.values()):
+            raise SignatureError("gaze looks for what one is told about, and all inputs are images: nothing is told")
+        fusion = Fusion(self.token_shapes(), spec.dim, spec.blocks, gaze=spec.gaze, memory=spec.memory)
         head = head_for(signature.action_space, spec.dim, signature.horizon, action_statistics)
         self.core = Core(fusion, head)
 
@@ -136,7 +147,8 @@ class Network(nn.Module):
         shapes = {}
         for name, modality in self.signature.inputs.items():
             encoder: Any = self.encoders[name]
-            shapes[name] = TokenShape(encoder.tokens, encoder.dim, modality.max_age_s, isinstance(modality, Image))
+            grid = encoder.grid if isinstance(modality, Image) else None
+            shapes[name] = TokenShape(encoder.tokens, encoder.dim, modality.max_age_s, grid)
         return shapes
 
     @property

@@ -1,5 +1,6 @@
 """Image encoders of open_clip: a camera's raw frames to the tokens of a model that many trust."""
 
+import math
 from typing import Any
 
 import torch
@@ -28,22 +29,24 @@ class ClipImageEncoder(nn.Module):
         self.preprocess = Preprocess(modality, clip.preprocessing)
         self.tower: Any = clip.model.visual
         with torch.inference_mode():
-            one = self._encode(torch.zeros(1, 3, *clip.preprocessing.shape))
-        self.dim, self.tokens = one.shape[2], one.shape[1] * modality.frames
+            _, self.dim, *sides = self._encode(torch.zeros(1, 3, *clip.preprocessing.shape)).shape
+        self.grid = (modality.frames, *sides)
+        self.tokens = math.prod(self.grid)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 `(batch, [frames,] height, width, channels)` → tokens `(batch, n, dim)`, mask `(batch, n)` of ones."""
         one = (self.modality.height, self.modality.width, self.modality.channels)
-        tokens = self._encode(self.preprocess(frames.reshape(-1, *one)))
-        tokens = tokens.reshape(len(frames), self.tokens, self.dim)
+        cells = self._encode(self.preprocess(frames.reshape(-1, *one)))
+        tokens = cells.flatten(2).transpose(1, 2).reshape(len(frames), self.tokens, self.dim)
         return tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool)
 
     def _encode(self, pictures: Tensor) -> Tensor:
+        """Pictures as the tower expects them → `(frames, dim, rows, columns)`."""
         if self.kind == "pooled":
-            return self.tower(pictures)[:, None]
+            return self.tower(pictures)[:, :, None, None]
         try:
             found = self.tower.forward_intermediates(
-                pictures, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NLC"
+                pictures, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NCHW"
             )
         except (AttributeError, AssertionError, RuntimeError) as error:
             kind = type(self.tower).__name__

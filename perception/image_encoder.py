@@ -1,5 +1,7 @@
 """A small convolutional encoder for images, trained from scratch: uint8 frames to a grid of tokens."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +27,8 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.modality, self.dim = modality, dim
         rows, columns = (-(-side // self.PATCH) for side in (modality.height, modality.width))
-        self.tokens = modality.frames * rows * columns
+        self.grid = (modality.frames, rows, columns)
+        self.tokens = math.prod(self.grid)
         self.margin = (0, columns * self.PATCH - modality.width, 0, rows * self.PATCH - modality.height)
         self.patches = _normed(nn.Conv2d(modality.channels, dim, self.PATCH, self.PATCH, bias=False))
         self.context = nn.Sequential(*(_normed(nn.Conv2d(dim, dim, 3, padding=1, bias=False)) for _ in range(2)))

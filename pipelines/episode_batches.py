@@ -248,7 +248,7 @@ class EpisodeBatches:
         """Values of an episode, those that were decoded lately from memory."""
         keys = [(name, example.number, int(number)) for number in numbers]
         missing = [key for key in keys if key not in self._kept]
-        read = example.seen[name].values.read([number for _, _, number in missing])
+        read = example.seen[name].values.read([number for _, _, number in missing]) if missing else []
         fresh = dict(zip(missing, read, strict=True))
         found = [fresh[key] if key in fresh else self._kept[key] for key in keys]
         for key, value in fresh.items():

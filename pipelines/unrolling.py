@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensorimotor.fusion.fusion import Scene
 from sensorimotor.models.network import Network
 
 
@@ -73,7 +74,7 @@ def unroll(
     """
     fusion = network.core.fusion
     summaries: dict[str, Tensor] = {}
-    scenes: dict[str, tuple[Tensor, Tensor]] = {}
+    scenes: dict[str, Scene] = {}
     for name in network.signature.names:
         match seen[name]:
             case Sampled(tokens, mask, value, age_s):
@@ -83,7 +84,7 @@ def unroll(
                 sense: Any = fusion.senses[name]
                 wide, mask, summaries[name] = sense(tokens[row], mask[row], value >= 0, age_s)
                 if name in fusion.scenes:
-                    scenes[name] = wide, mask
+                    scenes[name] = Scene(wide, mask, value >= 0)
             case Latched(summary, value):
                 known = torch.cat([summary, absent_summary(network, name).to(summary.dtype)])
                 summaries[name] = known[value]  # the last one is for those that know none

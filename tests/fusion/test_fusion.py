@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from sensorimotor.fusion.aspects import ASPECTS, ROLES
-from sensorimotor.fusion.fusion import FilmBlock, Fusion, TokenShape
+from sensorimotor.fusion.fusion import FilmBlock, Fusion, Scene, TokenShape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPES = {
-    "camera": TokenShape(n=6, dim=8, max_age_s=1.0, scene=True),
-    "wrist": TokenShape(n=4, dim=8, max_age_s=1.0, scene=True),
-    "mic": TokenShape(n=5, dim=12, max_age_s=1.0, scene=False),
-    "joints": TokenShape(n=1, dim=4, max_age_s=0.5, scene=False),
+    "camera": TokenShape(n=6, dim=8, max_age_s=1.0, grid=(1, 2, 3)),
+    "wrist": TokenShape(n=4, dim=8, max_age_s=1.0, grid=(1, 2, 2)),
+    "mic": TokenShape(n=5, dim=12, max_age_s=1.0),
+    "joints": TokenShape(n=1, dim=4, max_age_s=0.5),
 }
 COUNT = len(SHAPES)
 DIM = 16
@@ -207,12 +207,13 @@ def test_evidence_comes_back_token_by_token_for_what_is_told_and_not_for_what_is
     net = Fusion({name: SHAPES[name] for name in ("camera", "wrist", "mic")}, DIM).eval()
     summaries = {name: torch.randn(2, DIM) for name in net.senses}
     scenes = {
-        name: (torch.randn(2, n, DIM), torch.ones(2, n, dtype=torch.bool)) for name, n in (("camera", 6), ("wrist", 4))
+        name: Scene(torch.randn(2, n, DIM), torch.ones(2, n, dtype=torch.bool), torch.ones(2, dtype=torch.bool))
+        for name, n in (("camera", 6), ("wrist", 4))
     }
     found, evidence = net.look(summaries, scenes)
     assert found.shape == (2, DIM)
     assert [one.shape for one in evidence] == [(2, ASPECTS, 6, ROLES), (2, ASPECTS, 4, ROLES)]
-    scenes["wrist"][0][:, 2] += 1
+    scenes["wrist"].tokens[:, 2] += 1
     _, other = net.look(summaries, scenes)
     assert torch.equal(other[0], evidence[0])
     assert [differ(other[1][:, :, i], evidence[1][:, :, i]) for i in range(4)] == [False, False, True, False]
@@ -227,7 +228,8 @@ def test_masked_scene_tokens_are_not_found_and_nothing_is_found_in_none():
     net = Fusion({name: SHAPES[name] for name in ("camera", "mic")}, DIM).eval()
     summaries, tokens = {name: torch.randn(2, DIM) for name in net.senses}, torch.randn(2, 6, DIM)
     mask = torch.arange(6).expand(2, 6) < 3
-    found, _ = net.look(summaries, {"camera": (tokens, mask)})
+    present = torch.ones(2, dtype=torch.bool)
+    found, _ = net.look(summaries, {"camera": Scene(tokens, mask, present)})
     tokens[:, 3:] = 1e3
-    assert torch.equal(net.look(summaries, {"camera": (tokens, mask)})[0], found)
-    assert net.look(summaries, {"camera": (tokens, torch.zeros_like(mask))})[0].isfinite().all()
+    assert torch.equal(net.look(summaries, {"camera": Scene(tokens, mask, present)})[0], found)
+    assert net.look(summaries, {"camera": Scene(tokens, torch.zeros_like(mask), present)})[0].isfinite().all()

@@ -124,6 +124,14 @@ def test_a_whole_policy_passes_the_gate_in_every_subset_and_batch(bundle):
     assert parity["max_error"] < parity["tolerance"]
 
 
+def test_a_policy_that_gazes_and_does_not_remember_passes_it_too(spec, tmp_path):
+    torch.manual_seed(1)
+    gazing = Network(SIGNATURE, spec.model_copy(update={"gaze": True, "memory": False})).eval()
+    bundle = Bundle.load(exported(gazing, tmp_path / "arm"))
+    assert bundle.memory_size == 0
+    assert bundle.config["parity"]["max_error"] < bundle.config["parity"]["tolerance"]
+
+
 def test_it_plans_within_its_limits_and_says_how_old_the_plan_is(bundle):
     decision = Policy.load(bundle).act(observation(3))
     assert decision.parameters.shape == (4, 2)

@@ -27,10 +27,12 @@ TOKENIZER = Tokenizer.train(["go to the red ball"], max_tokens=6)
 SUBSETS = [subset for subset in product([True, False], repeat=len(INPUTS)) if any(subset)]
 
 
-@pytest.fixture(scope="module")
-def network() -> Network:
+@pytest.fixture(scope="module", params=[{}, {"gaze": True, "memory": False}], ids=["marks", "gazes"])
+def network(request) -> Network:
     torch.manual_seed(0)
-    net = Network(SIGNATURE, SPEC, TOKENIZER, {"joints": ([1.0, 2.0, 3.0], [1.0, 0.0, 2.0])}).eval()
+    net = Network(
+        SIGNATURE, SPEC.model_copy(update=request.param), TOKENIZER, {"joints": ([1.0, 2.0, 3.0], [1.0, 0.0, 2.0])}
+    ).eval()
     for sense in net.core.fusion.senses.values():
         torch.nn.init.normal_(sense.age)  # as after training: it starts at zero
     return net
@@ -67,7 +69,7 @@ def test_every_input_has_an_encoder_whose_tokens_are_what_the_network_says(netwo
         assert mask.shape == (4, shape.n)
         assert mask.dtype == torch.bool
         assert shape.max_age_s == INPUTS[name].max_age_s
-    assert [name for name, shape in shapes.items() if shape.scene] == ["camera"]
+    assert [name for name, shape in shapes.items() if shape.grid] == ["camera"]
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
@@ -126,6 +128,12 @@ def test_a_text_input_needs_a_tokenizer():
     ):
         Network(SIGNATURE, SPEC)
     Network(Signature({"joints": State(size=2)}, Discrete(2), Constant(0), 1.0), SPEC)
+
+
+def test_with_nothing_but_images_there_is_nothing_to_gaze_at():
+    signature = Signature({"camera": Image(height=16, width=16)}, Discrete(2), Constant(0), 1.0)
+    with pytest.raises(SignatureError, match="nothing is told"):
+        Network(signature, SPEC.model_copy(update={"gaze": True}))
 
 
 @pytest.mark.parametrize(
