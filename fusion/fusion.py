@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorimotor.fusion.gaze import Gaze, waves
+from sensorimotor.fusion.gaze import GAZE, Gaze, waves
 from sensorimotor.fusion.search import NEVER, Search
 
 
@@ -138,7 +138,7 @@ class Fusion(nn.Module):
                 self.senses[name].position = nn.Parameter(waves(grid, dim))
         self.gazes = nn.ModuleDict({name: Gaze(grid) for name, grid in grids.items()} if gaze else {})
         self.blocks = nn.ModuleList(FilmBlock(dim) for _ in range(0 if gaze else blocks))
-        width = dim + sum(one.size for one in self.gazes.values()) if gaze else dim * (1 + len(self.scenes))
+        width = dim + len(grids) * (GAZE if gaze else dim)
         self.combine = nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim))
         self.cell = nn.GRUCell(dim, dim) if memory else None
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from sensorimotor.fusion.aspects import ROLES
 from sensorimotor.fusion.search import NEVER
 
+GAZE = 2 * ROLES + 1
+"""Numbers that a scene comes down to."""
 SLOWEST = 0.125
 """Periods, along a side of the grid, of the slowest of the `waves`: no two cells of a side look the same to it."""
 AMPLITUDE = 0.5
@@ -36,7 +38,6 @@ class Gaze(nn.Module):
         down, right = (math.sqrt(3) * torch.linspace(-1, 1, side) if side > 1 else torch.zeros(1) for side in grid[1:])
         places = torch.cartesian_prod(down, right).repeat(frames, 1)
         self.register_buffer("places", places, persistent=False)
-        self.size = 2 * ROLES + 1
 
     def forward(self, evidence: Tensor, mask: Tensor, present: Tensor) -> Tensor:
         """Where to look.
@@ -47,7 +48,7 @@ class Gaze(nn.Module):
             present: bool `(batch,)`, whether there is a scene to look at.
 
         Returns:
-            `(batch, 2 * ROLES + 1)`: down and right of each role, 0 in the middle, and whether there is a scene.
+            `(batch, GAZE)`: down and right of each role, 0 in the middle, and whether there is a scene.
         """
         fit = -F.softplus(-evidence).sum(1)  # the logarithm of what `Search` marks with, finite where that is zero
         weight = torch.softmax(fit.masked_fill(~mask[..., None], NEVER), dim=1)

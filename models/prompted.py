@@ -111,7 +111,7 @@ class PromptedNetwork(nn.Module):
     def token_shapes(self) -> dict[str, TokenShape]:
         """What the encoder gives: one token."""
         [(name, modality)] = self.signature.inputs.items()
-        return {name: TokenShape(1, self.core.prompts.shape[1], modality.max_age_s, self.encoders[name].grid)}
+        return {name: TokenShape(1, self.core.prompts.shape[1], modality.max_age_s, (1, 1, 1))}
 
     def initial_memory(self, batch: int) -> Tensor:
         """The memory at the start of a stream: `(batch, 0)`."""
