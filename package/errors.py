@@ -84,6 +84,14 @@ class WorldError(UsageError):
     """An environment does not exist or does not fit the policy's signature."""
 
 
+class SensorError(SensorimotorError):
+    """A camera, microphone or other source of samples is not there, or no more."""
+
+
+class ActuatorError(SensorimotorError):
+    """An action could not be delivered."""
+
+
 class OutputPathError(SensorimotorError):
     """Something could not be written where it was asked to go."""
 

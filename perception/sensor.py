@@ -1,0 +1,70 @@
+"""Sensors: live or recorded sources of samples, all read in the same way.
+
+A sensor is read by one thread. It says when a sample was in hand, on the clock that it was given; what its own device
+says of the time is kept beside it and never trusted for ages.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sensorimotor.errors import SensorError
+
+
+class StreamEnded(SensorError):  # noqa: N818 (not a mistake, as StopIteration is none)
+    """A source of limited length has been read to its end; there is no use in opening it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a sensor gives at a time.
+
+    Attributes:
+        value: As the input's modality has it: one frame, uint8 `(height, width, channels)`; the sound since the last
+            sample, float32 `(n, channels)` at the input's sample rate; a text; a state, float32 `(size,)`.
+        captured_ns: When its newest part was in hand, on the injected clock (ns).
+        sequence: How manieth sample of its sensor since it was opened, counted by the sensor: what it had to throw away
+            leaves a gap.
+        device_s: When it was taken as the device or file says, on a clock of its own (s); None where it says nothing.
+    """
+
+    value: Any
+    captured_ns: int
+    sequence: int
+    device_s: float | None = None
+
+
+class Sensor(Protocol):
+    """A source of samples of one input.
+
+    Attributes:
+        source: What it is, for people and traces; without credentials.
+        paced: Whether samples come in their own time (a camera, or a file in real time). If not, the next one is there
+            as soon as it is asked for, and nothing is ever late or dropped.
+    """
+
+    source: str
+    paced: bool
+
+    def open(self) -> str | None:
+        """Connect; may be called again after `close` or an error.
+
+        Returns:
+            One line for a person where something is not as it was asked for (another size, another rate), or None.
+
+        Raises:
+            SensorError: It is not there.
+        """
+        ...
+
+    def read(self, timeout_s: float) -> Sample | None:
+        """The next sample, or None where none came within `timeout_s`.
+
+        Raises:
+            StreamEnded: There will be no more.
+            SensorError: It is gone; `open` may bring it back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the device; a `read` in another thread ends soon. May be called twice."""
+        ...
