@@ -26,7 +26,7 @@ from sensorimotor.models.prompted import AnyNetwork
 from sensorimotor.models.single_file import SingleFileBackend, write_single_file
 from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.adapters import merge
-from sensorimotor.perception.modality import Audio, Image, State, Text
+from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 
 GOLDEN_STEPS = 100
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -125,7 +125,10 @@ def _config(network: AnyNetwork, config: Mapping[str, Any], parity: Mapping[str,
         "sensorimotor": version("sensorimotor"),
         "signature": network.signature.to_json(),
         "memory_size": network.memory_size,
-        "encoders": {name: {"tokens": shape.n, "dim": shape.dim} for name, shape in shapes.items()},
+        "encoders": {
+            name: {"tokens": shape.n, "dim": shape.dim, **_films(network.signature.inputs[name])}
+            for name, shape in shapes.items()
+        },
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "network": network.spec.model_dump(),
         "thresholds": {"confidence": None, "novelty": None},
@@ -133,16 +136,23 @@ def _config(network: AnyNetwork, config: Mapping[str, Any], parity: Mapping[str,
     }
 
 
+def _films(modality: Modality) -> dict[str, int]:
+    """How many rows of the encoder make one value, where it is not one."""
+    return {"frames": modality.frames} if isinstance(modality, Image) and modality.frames > 1 else {}
+
+
 def write_graphs(network: AnyNetwork, directory: Path) -> None:
     """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis.
 
-    In the core the number of tokens is dynamic too, so that an input that is absent can be given as a single one.
+    The encoder of a film takes frames, one a row. In the core the number of tokens is dynamic too, so that an input
+    that is absent can be given as a single one.
     """
     network.eval()
     rows = 2  # never 1: the exporter takes an axis of size 1 in the example for a constant
     shapes = network.token_shapes()
     for name, modality in network.signature.inputs.items():
-        arguments = tuple(torch.from_numpy(value) for value in example_values(modality, rows))
+        taken = modality.still if isinstance(modality, Image) else modality
+        arguments = tuple(torch.from_numpy(value) for value in example_values(taken, rows))
         inputs = [name, f"{name}.length"][: len(arguments)]
         rows_only = tuple({0: DYNAMIC} for _ in arguments)
         file = directory / encoder_file(name)
@@ -158,7 +168,7 @@ def write_graphs(network: AnyNetwork, directory: Path) -> None:
 
 
 def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[np.ndarray, ...]:
-    """Arguments of an encoder with the right shapes and types, all zeros."""
+    """Values of an input with the right shapes and types, all zeros, one a row."""
     match modality:
         case Image(shape=shape):
             return (np.zeros((rows, *shape), np.uint8),)

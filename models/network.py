@@ -132,11 +132,13 @@ class Network(nn.Module):
         return self
 
     def token_shapes(self) -> dict[str, TokenShape]:
-        """What each encoder gives."""
+        """What each encoder gives; of a film, the tokens of all its frames."""
         shapes = {}
         for name, modality in self.signature.inputs.items():
             encoder: Any = self.encoders[name]
-            shapes[name] = TokenShape(encoder.tokens, encoder.dim, modality.max_age_s, isinstance(modality, Image))
+            frames = modality.frames if isinstance(modality, Image) else 1
+            tokens = frames * encoder.tokens
+            shapes[name] = TokenShape(tokens, encoder.dim, modality.max_age_s, isinstance(modality, Image))
         return shapes
 
     @property
