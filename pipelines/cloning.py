@@ -115,7 +115,7 @@ class EpisodeLesson:
             if spec.training != "frozen":
                 continue
             seen = {example.number: example.seen[name] for example in some}
-            total = sum(len(np.unique(one.value[one.value >= 0])) for one in seen.values())
+            total = sum(len(one.needed()) for one in seen.values())
             report("data", {"what": f"tokens of {total} values of {name}", "total": total})
             encoding = Encoding(
                 name,
@@ -178,6 +178,7 @@ class EpisodeLesson:
                     # Spectra in half precision would be noise.
                     with torch.autocast(self._device.type, torch.bfloat16, half and not isinstance(modality, Audio)):
                         tokens, mask = self.network.encoders[name](*given.arguments)
+                tokens, mask = given.whole(tokens, mask)
                 if latched(modality):
                     known = summarised(self.network, name, tokens, mask) if len(tokens) else None
                     nothing = absent_summary(self.network, name)[:0]
