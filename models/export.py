@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from sensorimotor.errors import OutputPathError
+from sensorimotor.errors import ExportError, OutputPathError
 from sensorimotor.files import replacing_directory
 from sensorimotor.models import bundle as layout
 from sensorimotor.models.bundle import Bundle, encoder_file, seal
@@ -29,6 +29,8 @@ from sensorimotor.perception.adapters import merge
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 
 GOLDEN_STEPS = 100
+LARGEST_BYTES = 2**31 - 2**24
+"""Of weights in one graph: a protobuf message ends at 2 GiB, and the rest of the graph needs room too."""
 DYNAMIC = torch.export.Dim.DYNAMIC
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 """What the exporter notes on every node: paths of the machine it runs on, which are nobody's business."""
@@ -61,9 +63,11 @@ def export(
 
     Raises:
         ParityError: They do not agree; nothing is written.
+        ExportError: Its weights are too many for an ONNX file.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
+    require_exportable(network, single_file=single_file)
     warn_of_restrictions(network.spec)
     plain = without_adapters(network)
     with replacing_directory(out) as aside:
@@ -89,6 +93,28 @@ def export(
         (aside / layout.CARD).write_text(card(network.signature, full))
         seal(aside, full)
     return parity
+
+
+def require_exportable(network: AnyNetwork, *, single_file: bool = False) -> None:
+    """Refuse a network whose weights do not fit into ONNX files, before anybody trains or exports it.
+
+    Raises:
+        ExportError: A graph would be too large.
+    """
+    sizes = {f"the encoder of {name!r}": _bytes(encoder) for name, encoder in network.encoders.items()}
+    sizes["the core"] = _bytes(network.core)
+    remedy = "choose a smaller model"
+    if single_file:
+        sizes[f"all of it together, in {layout.SINGLE},"] = sum(sizes.values())
+        remedy = "export without the single file" if max(list(sizes.values())[:-1]) <= LARGEST_BYTES else remedy
+    for part, size in sizes.items():
+        if size > LARGEST_BYTES:
+            limit = LARGEST_BYTES / 2**30
+            raise ExportError(f"{part} has {size / 2**30:.2f} GiB of weights; an ONNX file holds {limit:.2f}: {remedy}")
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(value.nbytes for value in module.state_dict().values())
 
 
 def without_adapters(network: AnyNetwork) -> AnyNetwork:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,10 @@ class Policy:
         """A copy of a stream's memory, float32 `(memory_size,)`: zeros before its first decision."""
         known = self._streams.get(stream)
         return np.zeros(self._backend.memory_size, np.float32) if known is None else known.memory.copy()
+
+    def on(self, wrap: Callable[[Backend], Backend]) -> "Policy":
+        """The same policy, without any memory yet, on a back end that is made from its own."""
+        return Policy(self.signature, wrap(self._backend), self._tokenizer, self.fingerprint, self._following)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the policy has never been taught."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sensorimotor.models.checkpoint import Checkpoint
+from sensorimotor.models.export import require_exportable
 from sensorimotor.models.licences import warn_of_restrictions
 from sensorimotor.models.network import Network
 from sensorimotor.perception.buffers import latched
@@ -54,6 +55,7 @@ class EpisodeLesson:
         RecipeError: The recipe does not fit its data.
         SignatureError: What it describes is no policy.
         EncoderError: A pretrained encoder cannot be had.
+        ExportError: Its weights are too many for an ONNX file.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class EpisodeLesson:
         reads = any(isinstance(signature.inputs[name], Text) for name in recipe.network.encoders)
         known = None if reads else tokenizer_for(learnt, self._bound)  # a pretrained reader brings its own
         self.network = started.network if started else Network(signature, recipe.network, known, statistics, moments)
+        require_exportable(self.network)
         warn_of_restrictions(self.network.spec)
         self.tutor: nn.Module = nn.Module()
         words = self.network.tokenizer
