@@ -401,12 +401,52 @@ def encoders() -> str:
     )
 
 
+def token_cache() -> str:
+    """Samples a second with and without tokens that are kept."""
+    report = _read("token_cache")
+    lines = []
+    for tokens, row in report["tokens"].items():
+        speed = row["samples_per_s"]
+        median = {which: sorted(speed[which])[len(speed[which]) // 2] for which in ("with", "without")}
+        lines.append(
+            [
+                tokens,
+                f"{speed['without, first epoch']:.1f}",
+                f"{speed['with, first epoch']:.1f}",
+                f"{median['without']:.1f}",
+                f"{median['with']:.0f}",
+                *_times(row["times_as_fast"]),
+                f"{row['cache_bytes'] / report['pictures'] / 1000:.1f} kB",
+            ]
+        )
+    head = (
+        f"tokens of a frozen {report['model']}",
+        "first epoch, without",
+        "with the cache",
+        "later epochs, without",
+        "with the cache",
+        "times as fast",
+        "range",
+        "on disk, a picture",
+    )
+    one = report["tokens"]["pooled"]
+    height, width = report["picture"]
+    return (
+        f"{_table(head, lines)}\n\nSamples a second of training: {report['pictures']} pictures of {height} × {width} "
+        f"from a manifest, {one['samples_an_epoch']} samples an epoch, batches of {report['batch']}, one thread. The "
+        "first epoch was measured once; with the cache it includes computing it. Of later epochs: medians of "
+        f"{one['epochs']} each, taking turns in one run, and of the ratios of turns. Weights: {report['weights']}, in "
+        "the architecture of the model. The machine had other work at the same time: go by the ratios. "
+        f"{_setting(report)}."
+    )
+
+
 PAGES = {
     "README.md": (summary, latency, training),
     "docs/babyai.md": (
         levels, published, subsets, seeds, voices, synthesisers, curve, ablations, left_out, novel, paraphrases, cost,
     ),
-    "docs/encoders.md": (encoders,),
+    "docs/encoders.md": (encoders, token_cache),
 }  # fmt: skip
 
 

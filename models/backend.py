@@ -44,9 +44,9 @@ class Backend(Protocol):
     memory_size: int
 
     def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Raw values of one input → tokens `(batch, n, dim)` and mask `(batch, n)`.
+        """Raw values of one input → tokens `(rows, n, dim)` and mask `(rows, n)`.
 
-        `values` are the encoder's arguments: frames; sound and length; token ids; or states.
+        `values` are the encoder's arguments: frames, those of films too one a row; sound and length; token ids; states.
         """
         ...
 

@@ -11,10 +11,12 @@ from typing import Any
 from sensorimotor.errors import BundleError, SignatureError
 from sensorimotor.files import sha256
 from sensorimotor.models.signature import Signature
-from sensorimotor.perception.modality import Text
+from sensorimotor.perception.modality import Image, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
+"""The newest there is. In format 2 the encoder of a film takes frames, in format 1 it took whole films; without films
+both are the same, and 1 is written, which older versions read too."""
 CONFIG, CORE, TOKENIZER, GOLDEN, WEIGHTS, CARD, SINGLE = (
     "config.json",
     "core.onnx",
@@ -115,7 +117,8 @@ def fingerprint_of(config: Mapping[str, Any]) -> str:
 def seal(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Write `config.json` over all files that are in the directory, with their digests and the fingerprint."""
     files = {file.name: sha256(file) for file in sorted(path.iterdir()) if file.name != CONFIG}
-    sealed = {**config, "format": FORMAT, "files": files}
+    films = any("frames" in shape for shape in config.get("encoders", {}).values())
+    sealed = {**config, "format": FORMAT if films else 1, "files": files}
     sealed["fingerprint"] = fingerprint_of(sealed)
     (path / CONFIG).write_text(json.dumps(sealed, indent=2) + "\n")
     return sealed
@@ -183,6 +186,12 @@ def _check_content(path: Path, config: Mapping[str, Any]) -> Signature:
         signature = Signature.from_json(config["signature"])
     except (KeyError, SignatureError) as error:
         raise BundleError(f"{path / CONFIG} has no valid signature: {error}") from error
+    films = [name for name, one in signature.inputs.items() if isinstance(one, Image) and one.frames > 1]
+    if films and config["format"] < 2:
+        raise BundleError(
+            f"{path} has bundle format {config['format']}, whose encoder of {films[0]!r} takes whole films; this "
+            "version encodes each frame once: export it again from its checkpoint"
+        )
     needed = [CORE, *(encoder_file(name) for name in signature.inputs)]
     if any(isinstance(modality, Text) for modality in signature.inputs.values()):
         needed.append(TOKENIZER)
@@ -190,11 +199,13 @@ def _check_content(path: Path, config: Mapping[str, Any]) -> Signature:
         raise BundleError(f"{path / CONFIG} does not list {', '.join(missing)}")
     if missing := [key for key in _STATED if key not in config]:
         raise BundleError(f"{path / CONFIG} does not say {', '.join(missing)}")
+    frames = [getattr(one, "frames", 1) for one in signature.inputs.values()]
     try:
         shapes = [config["encoders"][name] for name in signature.inputs]
         sizes = [config["memory_size"], *(shape[key] for shape in shapes for key in ("tokens", "dim"))]
-    except (KeyError, TypeError):
-        sizes = [None]
-    if not all(isinstance(size, int) and 0 <= size <= MAX_SIZE for size in sizes):
+        fits = frames == [shape.get("frames", 1) for shape in shapes]
+    except (AttributeError, KeyError, TypeError):
+        fits = False
+    if not fits or not all(isinstance(size, int) and 0 <= size <= MAX_SIZE for size in sizes):
         raise BundleError(f"{path / CONFIG} has no valid memory_size and encoders")
     return signature

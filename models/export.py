@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from sensorimotor.errors import OutputPathError
+from sensorimotor.errors import ExportError, OutputPathError
 from sensorimotor.files import replacing_directory
 from sensorimotor.models import bundle as layout
 from sensorimotor.models.bundle import Bundle, encoder_file, seal
@@ -26,9 +26,11 @@ from sensorimotor.models.prompted import AnyNetwork
 from sensorimotor.models.single_file import SingleFileBackend, write_single_file
 from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.adapters import merge
-from sensorimotor.perception.modality import Audio, Image, State, Text
+from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 
 GOLDEN_STEPS = 100
+LARGEST_BYTES = 2**31 - 2**24
+"""Of weights in one graph: a protobuf message ends at 2 GiB, and the rest of the graph needs room too."""
 DYNAMIC = torch.export.Dim.DYNAMIC
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 """What the exporter notes on every node: paths of the machine it runs on, which are nobody's business."""
@@ -61,9 +63,11 @@ def export(
 
     Raises:
         ParityError: They do not agree; nothing is written.
+        ExportError: Its weights are too many for an ONNX file.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
+    require_exportable(network, single_file=single_file)
     warn_of_restrictions(network.spec)
     plain = without_adapters(network)
     with replacing_directory(out) as aside:
@@ -89,6 +93,28 @@ def export(
         (aside / layout.CARD).write_text(card(network.signature, full))
         seal(aside, full)
     return parity
+
+
+def require_exportable(network: AnyNetwork, *, single_file: bool = False) -> None:
+    """Refuse a network whose weights do not fit into ONNX files, before anybody trains or exports it.
+
+    Raises:
+        ExportError: A graph would be too large.
+    """
+    sizes = {f"the encoder of {name!r}": _bytes(encoder) for name, encoder in network.encoders.items()}
+    sizes["the core"] = _bytes(network.core)
+    remedy = "choose a smaller model"
+    if single_file:
+        sizes[f"all of it together, in {layout.SINGLE},"] = sum(sizes.values())
+        remedy = "export without the single file" if max(list(sizes.values())[:-1]) <= LARGEST_BYTES else remedy
+    for part, size in sizes.items():
+        if size > LARGEST_BYTES:
+            limit = LARGEST_BYTES / 2**30
+            raise ExportError(f"{part} has {size / 2**30:.2f} GiB of weights; an ONNX file holds {limit:.2f}: {remedy}")
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(value.nbytes for value in module.state_dict().values())
 
 
 def without_adapters(network: AnyNetwork) -> AnyNetwork:
@@ -125,7 +151,10 @@ def _config(network: AnyNetwork, config: Mapping[str, Any], parity: Mapping[str,
         "sensorimotor": version("sensorimotor"),
         "signature": network.signature.to_json(),
         "memory_size": network.memory_size,
-        "encoders": {name: {"tokens": shape.n, "dim": shape.dim} for name, shape in shapes.items()},
+        "encoders": {
+            name: {"tokens": shape.n, "dim": shape.dim, **_films(network.signature.inputs[name])}
+            for name, shape in shapes.items()
+        },
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "network": network.spec.model_dump(),
         "thresholds": {"confidence": None, "novelty": None},
@@ -133,16 +162,23 @@ def _config(network: AnyNetwork, config: Mapping[str, Any], parity: Mapping[str,
     }
 
 
+def _films(modality: Modality) -> dict[str, int]:
+    """How many rows of the encoder make one value, where it is not one."""
+    return {"frames": modality.frames} if isinstance(modality, Image) and modality.frames > 1 else {}
+
+
 def write_graphs(network: AnyNetwork, directory: Path) -> None:
     """Write one ONNX file an encoder and `core.onnx`, with a dynamic batch axis.
 
-    In the core the number of tokens is dynamic too, so that an input that is absent can be given as a single one.
+    The encoder of a film takes frames, one a row. In the core the number of tokens is dynamic too, so that an input
+    that is absent can be given as a single one.
     """
     network.eval()
     rows = 2  # never 1: the exporter takes an axis of size 1 in the example for a constant
     shapes = network.token_shapes()
     for name, modality in network.signature.inputs.items():
-        arguments = tuple(torch.from_numpy(value) for value in example_values(modality, rows))
+        taken = modality.still if isinstance(modality, Image) else modality
+        arguments = tuple(torch.from_numpy(value) for value in example_values(taken, rows))
         inputs = [name, f"{name}.length"][: len(arguments)]
         rows_only = tuple({0: DYNAMIC} for _ in arguments)
         file = directory / encoder_file(name)
@@ -158,7 +194,7 @@ def write_graphs(network: AnyNetwork, directory: Path) -> None:
 
 
 def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[np.ndarray, ...]:
-    """Arguments of an encoder with the right shapes and types, all zeros."""
+    """Values of an input with the right shapes and types, all zeros, one a row."""
     match modality:
         case Image(shape=shape):
             return (np.zeros((rows, *shape), np.uint8),)

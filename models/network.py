@@ -143,12 +143,13 @@ class Network(nn.Module):
         return self
 
     def token_shapes(self) -> dict[str, TokenShape]:
-        """What each encoder gives."""
+        """What each encoder gives; of a film, the tokens of all its frames."""
         shapes = {}
         for name, modality in self.signature.inputs.items():
             encoder: Any = self.encoders[name]
-            grid = encoder.grid if isinstance(modality, Image) else None
-            shapes[name] = TokenShape(encoder.tokens, encoder.dim, modality.max_age_s, grid)
+            frames = modality.frames if isinstance(modality, Image) else 1
+            grid = (frames, *encoder.grid) if isinstance(modality, Image) else None
+            shapes[name] = TokenShape(frames * encoder.tokens, encoder.dim, modality.max_age_s, grid)
         return shapes
 
     @property

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from sensorimotor.actions.plan import Following, Plans, RecedingHorizon
 from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
 from sensorimotor.models.backend import Backend, CoreInput
 from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.known import Known, encode_films, encode_values, unchanged
 from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
 from sensorimotor.perception.arguments import encoder_arguments
 from sensorimotor.perception.buffers import latched
-from sensorimotor.perception.modality import Observation, Text
+from sensorimotor.perception.modality import Image, Observation, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 
 PASS = (GuardVerdict("critical", "pass"),)
@@ -27,22 +28,12 @@ NEWEST = RecedingHorizon()
 
 
 @dataclass
-class _Known:
-    """The tokens of the last value of an input, and what tells whether the next value is the same one."""
-
-    sequence: int | None
-    content: str | bytes | None
-    tokens: np.ndarray
-    mask: np.ndarray
-
-
-@dataclass
 class _Stream:
     """What the runtime keeps between the decisions of one stream."""
 
     memory: np.ndarray
     step: int = 0
-    known: dict[str, _Known] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
     plans: Plans = Plans()
 
 
@@ -121,7 +112,8 @@ class Policy:
                 instruction with every observation.
             ages_s: Input name → age of its newest sample (s); what is not named is new. Latched inputs do not age.
             sequences: Input name → sequence number of its value. An input with the same number as at the last decision
-                is taken to be unchanged and not encoded again; without numbers, contents are compared.
+                is taken to be unchanged and not encoded again; without numbers, contents are compared. Frames of a film
+                that were in the film before are never encoded again.
             stream: Whose memory to use.
 
         Raises:
@@ -234,6 +226,10 @@ class Policy:
         known = self._streams.get(stream)
         return np.zeros(self._backend.memory_size, np.float32) if known is None else known.memory.copy()
 
+    def on(self, wrap: Callable[[Backend], Backend]) -> "Policy":
+        """The same policy, without any memory yet, on a back end that is made from its own."""
+        return Policy(self.signature, wrap(self._backend), self._tokenizer, self.fingerprint, self._following)
+
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the policy has never been taught."""
         return self._tokenizer.unknown(text) if self._tokenizer else []
@@ -253,28 +249,37 @@ class Policy:
         name: str,
         checked: Sequence[Mapping[str, Any]],
         sequences: Sequence[Mapping[str, int]],
-        known: list[dict[str, _Known]],
+        known: list[dict[str, Known]],
         timings_ms: dict[str, float],
     ) -> list[bool]:
-        """Bring `known` up to date for one input; says which rows were already."""
+        """Bring `known` up to date for one input; says of which rows nothing had to be encoded."""
+        modality = self.signature.inputs[name]
         cached = [
-            name in values and _unchanged(known[i].get(name), values[name], sequences[i].get(name))
+            name in values and unchanged(known[i].get(name), values[name], sequences[i].get(name))
             for i, values in enumerate(checked)
         ]
         new = [i for i, values in enumerate(checked) if name in values and not cached[i]]
-        if new:
+        if not new:
+            return cached
+
+        def encode(rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
             began = time.perf_counter()
-            tokens, mask = self._backend.encode(
-                name, encoder_arguments(self.signature.inputs[name], [checked[i][name] for i in new], self._tokenizer)
-            )
+            made = self._backend.encode(name, encoder_arguments(modality, rows, self._tokenizer))
             timings_ms[f"encode.{name}"] = (time.perf_counter() - began) * 1e3
-            for row, i in enumerate(new):
-                sequence = sequences[i].get(name)
-                content = _content(checked[i][name]) if sequence is None else None
-                known[i][name] = _Known(sequence, content, tokens[row], mask[row])
+            return made
+
+        values, numbers = [checked[i][name] for i in new], [sequences[i].get(name) for i in new]
+        if isinstance(modality, Image) and modality.frames > 1:
+            now, again = encode_films(values, numbers, [known[i].get(name) for i in new], encode)
+            for i, nothing_new in zip(new, again, strict=True):
+                cached[i] = nothing_new
+        else:
+            now = encode_values(values, numbers, encode)
+        for i, one in zip(new, now, strict=True):
+            known[i][name] = one
         return cached
 
-    def _gather(self, known: list[dict[str, _Known]], present: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _gather(self, known: list[dict[str, Known]], present: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Tokens and masks of every input for all rows; an input that is absent from all costs one token only."""
         tokens, masks = [], []
         for j, name in enumerate(self.signature.names):
@@ -314,19 +319,6 @@ class Policy:
             case ActuatorHold():
                 return (verdict,), None, "hold"
         raise AssertionError(self.signature.safe_action)
-
-
-def _unchanged(known: _Known | None, value: Any, sequence: int | None) -> bool:
-    if known is None:
-        return False
-    if sequence is not None or known.sequence is not None:
-        return sequence == known.sequence
-    return known.content == _content(value)
-
-
-def _content(value: Any) -> str | bytes:
-    """A value's content: cameras reuse their buffers, so only a copy can tell later whether it has changed."""
-    return value if isinstance(value, str) else value.tobytes()
 
 
 def _plain_int(number: int | None) -> int | None:

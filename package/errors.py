@@ -76,6 +76,10 @@ class ParityError(SensorimotorError):
     """The exported graphs do not compute what the trained network computes; nothing was exported."""
 
 
+class ExportError(SensorimotorError):
+    """A network is nothing that can be exported."""
+
+
 class SpeechError(SensorimotorError):
     """A speech synthesiser is missing, failed, or was asked for a voice that it does not have."""
 

@@ -90,6 +90,31 @@ def replacing_directory(target: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def making_directory(target: Path) -> Iterator[Path]:
+    """Give an empty directory beside `target` to fill; on success it becomes `target`, unless there is one by then.
+
+    For what comes out the same whoever makes it: who comes second leaves what others may be reading already.
+
+    Raises:
+        OutputPathError: The parent directory is missing, read-only or full.
+    """
+    target = target.absolute()
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with _explained(target):
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+            try:
+                aside.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

@@ -14,11 +14,11 @@ def encoder_arguments(modality: Modality, values: Sequence[Any], tokenizer: Toke
 
     Args:
         modality: Of the input.
-        values: One a row, each as `Modality.check` gives it.
+        values: One a row, each as `Modality.check` gives it; of films, their frames.
         tokenizer: For texts.
 
     Returns:
-        Frames uint8 `(rows, [frames,] height, width, channels)`; sound float32 `(rows, samples, channels)`, padded with
+        Frames uint8 `(rows, height, width, channels)`; sound float32 `(rows, samples, channels)`, padded with
         zeros, and lengths int64 `(rows,)`; ids int64 `(rows, max_tokens)`; states float32 `(rows, size)`.
     """
     match modality:

@@ -15,7 +15,7 @@ from sensorimotor.perception.preprocessing import Preprocess
 class ClipImageEncoder(nn.Module):
     """The image tower of a CLIP model, with its own preprocessing in the graph.
 
-    The frames of a video are encoded one by one, and their tokens follow each other.
+    The frames of a film are encoded one by one.
 
     Args:
         modality: Size of the frames.
@@ -29,15 +29,13 @@ class ClipImageEncoder(nn.Module):
         self.preprocess = Preprocess(modality, clip.preprocessing)
         self.tower: Any = clip.model.visual
         with torch.inference_mode():
-            _, self.dim, *sides = self._encode(torch.zeros(1, 3, *clip.preprocessing.shape)).shape
-        self.grid = (modality.frames, *sides)
-        self.tokens = math.prod(self.grid)
+            _, self.dim, *grid = self._encode(torch.zeros(1, 3, *clip.preprocessing.shape)).shape
+        self.grid = tuple(grid)
+        self.tokens = math.prod(grid)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 `(batch, [frames,] height, width, channels)` → tokens `(batch, n, dim)`, mask `(batch, n)` of ones."""
-        one = (self.modality.height, self.modality.width, self.modality.channels)
-        cells = self._encode(self.preprocess(frames.reshape(-1, *one)))
-        tokens = cells.flatten(2).transpose(1, 2).reshape(len(frames), self.tokens, self.dim)
+        """uint8 `(rows, height, width, channels)` → tokens `(rows, n, dim)`, mask `(rows, n)` of ones."""
+        tokens = self._encode(self.preprocess(frames)).flatten(2).transpose(1, 2)
         return tokens, torch.ones_like(tokens[..., 0], dtype=torch.bool)
 
     def _encode(self, pictures: Tensor) -> Tensor:

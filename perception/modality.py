@@ -63,6 +63,11 @@ class Image(_Modality):
         return self.height, self.width, self.channels
 
     @property
+    def still(self) -> "Image":
+        """The same with a single frame: what encoders take, for they see the frames of a film one by one."""
+        return self.model_copy(update={"frames": 1})
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one value."""
         return self.one_frame if self.frames == 1 else (self.frames, *self.one_frame)

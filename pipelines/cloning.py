@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sensorimotor.models.checkpoint import Checkpoint
+from sensorimotor.models.export import require_exportable
 from sensorimotor.models.licences import warn_of_restrictions
 from sensorimotor.models.network import Network
 from sensorimotor.perception.buffers import latched
@@ -54,6 +55,7 @@ class EpisodeLesson:
         RecipeError: The recipe does not fit its data.
         SignatureError: What it describes is no policy.
         EncoderError: A pretrained encoder cannot be had.
+        ExportError: Its weights are too many for an ONNX file.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class EpisodeLesson:
         reads = any(isinstance(signature.inputs[name], Text) for name in recipe.network.encoders)
         known = None if reads else tokenizer_for(learnt, self._bound)  # a pretrained reader brings its own
         self.network = started.network if started else Network(signature, recipe.network, known, statistics, moments)
+        require_exportable(self.network)
         warn_of_restrictions(self.network.spec)
         self.tutor: nn.Module = nn.Module()
         words = self.network.tokenizer
@@ -115,7 +118,7 @@ class EpisodeLesson:
             if spec.training != "frozen":
                 continue
             seen = {example.number: example.seen[name] for example in some}
-            total = sum(len(np.unique(one.value[one.value >= 0])) for one in seen.values())
+            total = sum(len(one.needed()) for one in seen.values())
             report("data", {"what": f"tokens of {total} values of {name}", "total": total})
             encoding = Encoding(
                 name,
@@ -178,6 +181,7 @@ class EpisodeLesson:
                     # Spectra in half precision would be noise.
                     with torch.autocast(self._device.type, torch.bfloat16, half and not isinstance(modality, Audio)):
                         tokens, mask = self.network.encoders[name](*given.arguments)
+                tokens, mask = given.whole(tokens, mask)
                 if latched(modality):
                     known = summarised(self.network, name, tokens, mask) if len(tokens) else None
                     nothing = absent_summary(self.network, name)[:0]

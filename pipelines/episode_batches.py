@@ -36,12 +36,21 @@ class Given:
         encoded: Whether they are tokens.
         value: int64 `(steps,)`, -1: none.
         age_s: float32 `(steps,)`.
+        frames: int64 `(values, frames)`: where values are films, the arguments are their different frames, and this is
+            which of them each film has.
     """
 
     arguments: tuple[Tensor, ...] | None
     encoded: bool
     value: Tensor
     age_s: Tensor
+    frames: Tensor | None = None
+
+    def whole(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens `(values, n, dim)` and mask `(values, n)` from what the encoder made of the arguments."""
+        if self.frames is None:
+            return tokens, mask
+        return tokens[self.frames].flatten(1, 2), mask[self.frames].flatten(1, 2)
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class EpisodeBatch:
                 one.encoded,
                 one.value.to(device),
                 one.age_s.to(device),
+                None if one.frames is None else one.frames.to(device),
             )
             for name, one in self.inputs.items()
         }
@@ -215,7 +225,7 @@ class EpisodeBatches:
         age_s: np.ndarray,
         key: list[int] | None,
     ) -> Given:
-        """The values themselves, each once for its stretch."""
+        """The values themselves, each once for its stretch; of films, each frame once."""
         there = value >= 0
         pairs, where = np.unique(np.stack([episode[there], value[there]]), axis=1, return_inverse=True)
         index = np.full(len(value), -1, np.int64)
@@ -223,6 +233,12 @@ class EpisodeBatches:
         numbers = torch.from_numpy(index), torch.from_numpy(age_s)
         if not pairs.shape[1]:
             return Given(None, False, *numbers)
+        frames: Tensor | None = None
+        if getattr(self.signature.inputs[name], "frames", 1) > 1:
+            parts = _parts(name, stretches, pairs)
+            each = np.stack([np.repeat(pairs[0], parts.shape[1]), parts.reshape(-1)])
+            pairs, where = np.unique(each, axis=1, return_inverse=True)
+            frames = torch.from_numpy(where.reshape(parts.shape))
         if name in self._tables:
             table = self._tables[name]
             views = np.zeros(len(stretches), np.int64)
@@ -230,7 +246,7 @@ class EpisodeBatches:
                 views = np.random.default_rng(key).integers(table.row.shape[1], size=len(stretches))
             example = np.array([one.example.number for one in stretches])
             tokens, mask = table.read(example[pairs[0]], pairs[1], views[pairs[0]])
-            return Given((torch.from_numpy(tokens), torch.from_numpy(mask)), True, *numbers)
+            return Given((torch.from_numpy(tokens), torch.from_numpy(mask)), True, *numbers, frames)
         values: list[Any] = []
         for stretch in np.unique(pairs[0]):
             found = self._values(name, stretches[stretch].example, pairs[1][pairs[0] == stretch])
@@ -238,17 +254,17 @@ class EpisodeBatches:
                 found = [self._varied(name, one, [*key, int(stretch)]) for one in found]
             values += found
         arguments = encoder_arguments(self.signature.inputs[name], values, self._tokenizer)
-        return Given(tuple(torch.from_numpy(argument) for argument in arguments), False, *numbers)
+        return Given(tuple(torch.from_numpy(argument) for argument in arguments), False, *numbers, frames)
 
     def _varied(self, name: str, value: Any, key: list[int]) -> Any:
         rng = np.random.default_rng(key)  # anew for each value: those of a stretch move alike
         return augmented(value, self.signature.inputs[name], self._augment, self._scales.get(name), rng)
 
     def _values(self, name: str, example: Example, numbers: np.ndarray) -> list[Any]:
-        """Values of an episode, those that were decoded lately from memory."""
+        """Values or frames of an episode, those that were decoded lately from memory."""
         keys = [(name, example.number, int(number)) for number in numbers]
         missing = [key for key in keys if key not in self._kept]
-        read = example.seen[name].values.read([number for _, _, number in missing]) if missing else []
+        read = example.seen[name].encoded.read([number for _, _, number in missing]) if missing else []
         fresh = dict(zip(missing, read, strict=True))
         found = [fresh[key] if key in fresh else self._kept[key] for key in keys]
         for key, value in fresh.items():
@@ -259,6 +275,13 @@ class EpisodeBatches:
         while self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= _bytes(self._kept.popitem(last=False)[1])
         return found
+
+
+def _parts(name: str, stretches: Sequence[_Stretch], pairs: np.ndarray) -> np.ndarray:
+    """The frames of films, int64 `(films, frames)`; `pairs` are their stretches, rising, and numbers `(2, films)`."""
+    return np.concatenate(
+        [stretches[stretch].example.seen[name].parts(pairs[1][pairs[0] == stretch]) for stretch in np.unique(pairs[0])]
+    )
 
 
 def _bytes(value: Any) -> int:

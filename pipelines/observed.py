@@ -29,6 +29,27 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True)
+class Frames:
+    """What films consist of.
+
+    Attributes:
+        values: The frames, by number.
+        count: Frames of a film.
+        sliding: Whether every frame ends a film, which shares all but its last with the film before it.
+    """
+
+    values: Values
+    count: int
+    sliding: bool
+
+    def of(self, films: np.ndarray) -> np.ndarray:
+        """The numbers of the frames of some films, in order, int64 `(films, count)`."""
+        if self.sliding:  # the first frame is repeated where there are not yet so many
+            return np.maximum(0, films[:, None] + np.arange(1 - self.count, 1))
+        return films[:, None] * self.count + np.arange(self.count)
+
+
+@dataclass(frozen=True)
 class Observed:
     """What the decisions of an episode saw of one input.
 
@@ -36,11 +57,26 @@ class Observed:
         value: int64 `(steps,)`, the number of the value that each saw; -1: none.
         age_s: float32 `(steps,)`, its age (s); 0 where it is kept until the next one, or there is none.
         values: What the numbers mean.
+        frames: What they consist of, where they are films; None: they are encoded as they are.
     """
 
     value: np.ndarray
     age_s: np.ndarray
     values: Values
+    frames: Frames | None = None
+
+    @property
+    def encoded(self) -> Values:
+        """What an encoder takes, by number: frames or the values themselves."""
+        return self.frames.values if self.frames else self.values
+
+    def parts(self, numbers: np.ndarray) -> np.ndarray:
+        """Which of `encoded` some values consist of, int64 `(values, parts)`."""
+        return self.frames.of(numbers) if self.frames else numbers[:, None]
+
+    def needed(self) -> np.ndarray:
+        """The numbers of everything in `encoded` that some step saw, int64, rising."""
+        return np.unique(self.parts(np.unique(self.value[self.value >= 0])))
 
 
 def observed(episode: Episode, feature: str, kind: Feature, modality: Modality) -> Observed:
@@ -55,6 +91,7 @@ def observed(episode: Episode, feature: str, kind: Feature, modality: Modality) 
     Raises:
         DataError: A stream of sound cannot be read.
     """
+    where, frames = f"{episode.name}: {feature}", None
     if isinstance(modality, Audio) and kind.stream:
         sound = episode.sound(feature, modality.sample_rate)
         values: Values = _Windows(sound, modality)
@@ -64,13 +101,18 @@ def observed(episode: Episode, feature: str, kind: Feature, modality: Modality) 
     else:
         track = episode.track(feature, modality.sample_rate if isinstance(modality, Audio) else None)
         times_s, values = track.times_s, track
-        if isinstance(modality, Image) and modality.frames > 1 and len(kind.shape) == 3:
-            values = _Films(track, modality.frames)
+    if isinstance(modality, Image) and modality.frames > 1 and len(kind.shape) == 3:
+        frames = Frames(_Checked(values, modality.still, where), modality.frames, sliding=True)
+        values = _Films(frames)
+    else:
+        values = _Checked(values, modality, where)
+        if isinstance(modality, Image) and modality.frames > 1:
+            frames = Frames(_Cut(values, modality.frames), modality.frames, sliding=False)
     value = np.searchsorted(times_s, episode.times_s + SIMULTANEOUS_S, side="right") - 1
     age_s = np.zeros(len(value), np.float32)
     if not latched(modality) and len(times_s):
         age_s = np.where(value < 0, 0, np.maximum(0, episode.times_s - times_s[value])).astype(np.float32)
-    return Observed(value, age_s, _Checked(values, modality, f"{episode.name}: {feature}"))
+    return Observed(value, age_s, values, frames)
 
 
 @dataclass(frozen=True)
@@ -117,17 +159,27 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Films:
-    """The last frames of a camera, the first one repeated where there are not yet so many."""
+    """Films put together from the frames of a camera."""
 
-    frames: Values
+    frames: Frames
+
+    def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        distinct, place = np.unique(self.frames.of(np.array(numbers, np.int64)), return_inverse=True)
+        known = self.frames.values.read(distinct.tolist())
+        return [np.stack([known[at] for at in film]) for film in place.reshape(len(numbers), -1)]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The frames of films that come whole."""
+
+    films: Values
     count: int
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
-        wanted = [max(0, number - back) for number in numbers for back in reversed(range(self.count))]
-        distinct = sorted(set(wanted))
-        known = dict(zip(distinct, self.frames.read(distinct), strict=True))
-        films = [wanted[start : start + self.count] for start in range(0, len(wanted), self.count)]
-        return [np.stack([known[number] for number in film]) for film in films]
+        distinct = sorted({number // self.count for number in numbers})
+        known = dict(zip(distinct, self.films.read(distinct), strict=True))
+        return [known[number // self.count][number % self.count] for number in numbers]
 
 
 def _utterances(sound: SoundTrack, modality: Audio) -> tuple[np.ndarray, Values]:

@@ -14,22 +14,26 @@ import numpy as np
 import torch
 from torch import nn
 
-from sensorimotor.files import replacing_directory
+from sensorimotor.errors import CacheError
+from sensorimotor.files import making_directory
 from sensorimotor.perception.arguments import encoder_arguments
-from sensorimotor.perception.modality import Modality, Text
+from sensorimotor.perception.modality import Image, Modality, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines.augment import augmented
 from sensorimotor.pipelines.cached import mapped, read_arrays
 from sensorimotor.pipelines.episode_recipe import Augment
 from sensorimotor.pipelines.observed import Observed
 
+LAYOUT = 2
+"""Of a table; those of another layout are not read. In the first one, films had tokens of their own and not of frames,
+and episodes lay in the order in which they came."""
 AT_ONCE = 32
 """Values that are encoded at a time."""
 
 
 @dataclass(frozen=True)
 class TokenTable:
-    """The tokens of one input over all episodes.
+    """The tokens of one input over all episodes; of films, those of their frames, which are the values here.
 
     Attributes:
         tokens: float16 `(rows, n, dim)`, on disk.
@@ -77,6 +81,17 @@ class Encoding:
         """Variants of each value; texts have one."""
         return 1 if isinstance(self.modality, Text) else self.augment.views
 
+    @property
+    def _film(self) -> bool:
+        return isinstance(self.modality, Image) and self.modality.frames > 1
+
+    def view(self, value: Any, episode: int, number: int, view: int) -> Any:
+        """A variant of a value; all frames of an episode that films are made of move alike."""
+        if view == 0:
+            return value
+        rng = np.random.default_rng([self.seed, 8, episode, 0 if self._film else number, view])
+        return augmented(value, self.modality, self.augment, None, rng)
+
     def fingerprint(self, data: str, episodes: Sequence[int]) -> str:
         """SHA-256 of all that tokens depend on, with the fingerprint and the episodes of the data."""
         digest = hashlib.sha256()
@@ -85,7 +100,7 @@ class Encoding:
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         words = self.tokenizer.to_json() if self.tokenizer and isinstance(self.modality, Text) else None
         varied = (self.augment.model_dump(), self.seed) if self.views > 1 else None
-        said = [type(self.encoder).__name__, self.feature, self.modality.model_dump(), words, varied, data]
+        said = [LAYOUT, type(self.encoder).__name__, self.feature, self.modality.model_dump(), words, varied, data]
         digest.update(json.dumps([*said, list(episodes)], sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -110,16 +125,21 @@ def token_table(
 
     Raises:
         CacheError: A table in the cache is damaged.
+        OutputPathError: The cache cannot be written, or the disk is full; nothing is left there.
         DataError: A value cannot be read.
     """
-    place = cache / encoding.fingerprint(data, sorted(seen))[:32]
-    counts = {episode: int(one.value.max(initial=-1)) + 1 for episode, one in seen.items()}
+    seen = dict(sorted(seen.items()))  # as the key has them: other runs learn from the same episodes in another order
+    place = cache / encoding.fingerprint(data, list(seen))[:32]
+    counts = {episode: int(one.needed().max(initial=-1)) + 1 for episode, one in seen.items()}
     if not place.exists():
-        with replacing_directory(place) as aside:
+        with making_directory(place) as aside:
             _compute(encoding, seen, counts, aside, device, progress)
     (row,) = read_arrays(place / "rows.npz", "row")
-    ends = np.cumsum([0, *counts.values()])
     tokens, mask = mapped(place / "tokens.npy"), mapped(place / "mask.npy")
+    fits = row.shape == (sum(counts.values()), encoding.views) and len(tokens) == len(mask) > row.max(initial=-1)
+    if not fits or row.min(initial=0) < 0:
+        raise CacheError(f"{place} is damaged (its files do not fit together): delete it, and it is made again")
+    ends = np.cumsum([0, *counts.values()])
     return TokenTable(tokens, mask, row, dict(zip(counts, (int(end) for end in ends), strict=False)))
 
 
@@ -132,17 +152,17 @@ def _compute(
     device: torch.device,
     progress: Callable[[int], None],
 ) -> None:
-    """Encode every value that some step saw, and write what comes of it as it comes."""
+    """Encode every value that some step saw, of films every frame, and write what comes of it as it comes."""
     encoder: Any = encoding.encoder.to(device).eval()
     row = np.zeros((sum(counts.values()), encoding.views), np.int64)
     known: dict[str, int] = {}
     rows, start = 0, 0
     with _Growing(place / "tokens.npy", np.float16) as tokens, _Growing(place / "mask.npy", np.bool_) as masks:
         for episode, one in seen.items():
-            wanted = sorted({int(number) for number in one.value[one.value >= 0]})
+            wanted = one.needed().tolist()
             for i in range(0, len(wanted), AT_ONCE):
                 numbers = wanted[i : i + AT_ONCE]
-                values = one.values.read(numbers)
+                values = one.encoded.read(numbers)
                 for view in range(encoding.views):
                     new: list[Any] = []
                     for number, value in zip(numbers, values, strict=True):
@@ -152,7 +172,7 @@ def _compute(
                         row[start + number, view] = rows + len(new)
                         if isinstance(value, str):
                             known[value] = rows + len(new)
-                        new.append(_view(encoding, value, episode, number, view))
+                        new.append(encoding.view(value, episode, number, view))
                     if not new:
                         continue
                     given = encoder_arguments(encoding.modality, new, encoding.tokenizer)
@@ -164,13 +184,6 @@ def _compute(
             start += counts[episode]
     with (place / "rows.npz").open("wb") as file:
         np.savez(file, row=row)
-
-
-def _view(encoding: Encoding, value: Any, episode: int, number: int, view: int) -> Any:
-    if view == 0:
-        return value
-    rng = np.random.default_rng([encoding.seed, 8, episode, number, view])
-    return augmented(value, encoding.modality, encoding.augment, None, rng)
 
 
 class _Growing:
@@ -190,9 +203,12 @@ class _Growing:
     def __enter__(self) -> "_Growing":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        header = repr({"descr": self._dtype.str, "fortran_order": False, "shape": self._shape}).encode()
-        room = self.HEADER - 10 - len(header) - 1
-        self._file.seek(0)
-        self._file.write(b"\x93NUMPY\x01\x00" + (self.HEADER - 10).to_bytes(2, "little") + header + b" " * room + b"\n")
-        self._file.close()
+    def __exit__(self, failed: object, *_: object) -> None:
+        with self._file:
+            if failed:
+                return
+            header = repr({"descr": self._dtype.str, "fortran_order": False, "shape": self._shape}).encode()
+            room = self.HEADER - 10 - len(header) - 1
+            size = (self.HEADER - 10).to_bytes(2, "little")
+            self._file.seek(0)
+            self._file.write(b"\x93NUMPY\x01\x00" + size + header + b" " * room + b"\n")

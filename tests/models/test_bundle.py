@@ -133,7 +133,7 @@ def test_a_configuration_that_is_huge_is_not_even_read(tmp_path):
 
 def test_a_newer_format_says_what_to_do(bundle_copy):
     forge(bundle_copy, lambda config: config.update(format=layout.FORMAT + 1))
-    refused(bundle_copy, "bundle format 2, this version reads up to 1: upgrade sensorimotor")
+    refused(bundle_copy, "bundle format 3, this version reads up to 2: upgrade sensorimotor")
 
 
 def test_a_directory_without_a_configuration_is_no_bundle(tmp_path):
@@ -240,7 +240,7 @@ def test_sealing_lists_every_file_and_says_what_it_wrote(tmp_path):
         (tmp_path / name).write_text(name)
     sealed = seal(tmp_path, {"name": "x", "format": 99})
     assert sealed == json.loads((tmp_path / "config.json").read_text())
-    assert (list(sealed["files"]), sealed["format"]) == (["a.onnx", "b.onnx"], layout.FORMAT)
+    assert (list(sealed["files"]), sealed["format"]) == (["a.onnx", "b.onnx"], 1)
     assert sealed["fingerprint"] == fingerprint_of(sealed)
     again = seal(tmp_path, {"name": "x"})
     assert again == sealed

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from sensorimotor.errors import OutputPathError, ParityError
+from sensorimotor.errors import ExportError, OutputPathError, ParityError
 from sensorimotor.models import export as module
 from sensorimotor.models import parity
 from sensorimotor.models.bundle import CARD, CORE, GOLDEN, SINGLE, TOKENIZER, WEIGHTS, Bundle, encoder_file
-from sensorimotor.models.export import example_values, export
+from sensorimotor.models.export import example_values, export, require_exportable
 from sensorimotor.models.parity import Evidence
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.modality import Audio, Image, State, Text
@@ -187,6 +187,27 @@ def test_a_place_that_cannot_be_written_is_named(short, tiny_network, tmp_path, 
     with pytest.raises(OutputPathError, match=f"{out}"):
         export(tiny_network, short[0], type(tmp_path)(out), short[1])
     assert (tmp_path / "a file").read_text() == "mine"
+
+
+def test_weights_that_no_onnx_file_can_hold_are_refused_before_anything_is_done(
+    short, tiny_network, tmp_path, monkeypatch
+):
+    sizes = {name: module._bytes(encoder) for name, encoder in tiny_network.encoders.items()}
+    monkeypatch.setattr(module, "LARGEST_BYTES", sizes["mic"] - 1)
+    monkeypatch.setattr(module, "write_graphs", lambda *_: pytest.fail("the work was begun"))
+    with pytest.raises(ExportError, match="the encoder of 'mic' has .* GiB of weights; .*: choose a smaller model"):
+        export(tiny_network, short[0], tmp_path / "bundle", short[1])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_that_fit_may_be_too_large_for_a_single_file(tiny_network, monkeypatch):
+    parts = [module._bytes(part) for part in (*tiny_network.encoders.values(), tiny_network.core)]
+    monkeypatch.setattr(module, "LARGEST_BYTES", max(parts))
+    require_exportable(tiny_network)
+    with pytest.raises(ExportError, match=r"together, in policy\.onnx, has .*: export without the single file"):
+        require_exportable(tiny_network, single_file=True)
+    monkeypatch.setattr(module, "LARGEST_BYTES", sum(parts))
+    require_exportable(tiny_network, single_file=True)
 
 
 def test_too_little_evidence_exports_nothing(short, tiny_network, tmp_path):

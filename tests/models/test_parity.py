@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sensorimotor.errors import OutputError, ParityError
-from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence, check_parity
+from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence, Remembering, check_parity
 from sensorimotor.perception.buffers import Sensed
 
 
@@ -30,6 +30,7 @@ def test_a_policy_is_as_good_as_itself(fake, evidence):
         "stream_max_error": 0.0,
         "closed_loop_steps": 1000,
         "closed_loop_max_error": 0.0,
+        "closed_loop_values": {"camera": 1000, "mic": 1000, "instruction": 1, "joints": 1000},
     }
 
 
@@ -86,3 +87,70 @@ def test_evidence_in_which_two_inputs_never_meet_is_refused(fake, evidence):
     ]
     with pytest.raises(ParityError, match="no step with mic, joints together"):
         check_parity(fake(), fake(), Evidence(steps, evidence.starts))
+
+
+# Along streams every different value is encoded once
+
+
+@pytest.fixture
+def repeated(evidence):
+    """Twenty different steps, over and over."""
+    return Evidence(evidence.steps[:20] * 50, evidence.starts)
+
+
+def streams(policy):
+    """Encoder runs along streams, those of the batches left out: by input, how many rows."""
+    rows = dict.fromkeys(policy.signature.names, 0)
+    for name, count in policy.backend.encoded[in_batches() :]:
+        rows[name] += count
+    return rows
+
+
+def in_batches():
+    """15 subsets at 3 batch sizes: every input is in 8 of them and runs once for each."""
+    return 4 * 8 * 3
+
+
+def test_a_value_that_comes_again_along_a_stream_is_encoded_once(fake, repeated):
+    trained, exported = fake(), fake()
+    report = check_parity(trained, exported, repeated)
+    assert report["closed_loop_values"] == {"camera": 20, "mic": 20, "instruction": 1, "joints": 20}
+    assert streams(trained) == streams(exported) == report["closed_loop_values"]
+
+
+def test_batches_are_encoded_as_batches_whatever_is_known(fake, repeated):
+    policy = fake()
+    check_parity(policy, fake(), repeated)
+    of_camera = [count for name, count in policy.backend.encoded[: in_batches()] if name == "camera"]
+    assert of_camera == [1, 2, 7] * 8
+
+
+def test_what_does_not_fit_into_memory_is_encoded_again_and_judged_the_same(fake, repeated, monkeypatch):
+    expected = check_parity(fake(), fake(gain=1.000_001), repeated)
+    monkeypatch.setattr("sensorimotor.models.parity.REMEMBERED_BYTES", 60)
+    policy = fake()
+    assert check_parity(policy, fake(gain=1.000_001), repeated) == expected
+    assert streams(policy)["camera"] > 500
+
+
+def test_values_are_told_apart_by_all_that_an_encoder_takes(fake):
+    """Two sounds that are padded to the same samples have different lengths."""
+    backend = Remembering(fake().backend)
+    silence = np.zeros((1, 400, 1), np.float32)
+    for length in (100, 200):
+        backend.encode("mic", [silence, np.array([length])])
+    assert len(backend.seen["mic"]) == 2
+
+
+def test_equal_rows_of_a_batch_and_rows_that_are_known_come_out_in_their_places(fake):
+    plain = fake().backend
+    inner = fake().backend
+    backend = Remembering(inner)
+    frames = np.random.default_rng(0).integers(0, 256, (4, 4, 6, 3), np.uint8)
+    backend.encode("camera", [frames[1:2]])
+    mixed = frames[[0, 1, 0, 3, 2, 1]]
+    tokens, mask = backend.encode("camera", [mixed])
+    expected = plain.encode("camera", [mixed])
+    assert tokens == pytest.approx(expected[0], rel=1e-6)
+    assert np.array_equal(mask, expected[1])
+    assert inner.encoded == [("camera", 1), ("camera", 3)]

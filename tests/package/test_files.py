@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensorimotor.errors import OutputPathError
-from sensorimotor.files import replacing, replacing_directory, require_writable, sha256, write_atomically
+from sensorimotor.files import (
+    making_directory,
+    replacing,
+    replacing_directory,
+    require_writable,
+    sha256,
+    write_atomically,
+)
 
 FULL = Path("/dev/full")
 
@@ -195,6 +202,48 @@ def test_a_directory_that_cannot_be_made_is_an_output_path_error_before_the_work
     with pytest.raises(OutputPathError, match=f"cannot write {target}: "), replacing_directory(target):
         pytest.fail("the work was begun")
     assert tree(tmp_path) == before
+
+
+def test_a_directory_is_there_once_it_is_complete(tmp_path):
+    target = tmp_path / "new" / "table"
+    with making_directory(target) as aside:
+        (aside / "rows").write_text("1")
+        assert not target.exists()
+    assert tree(tmp_path) == {"new": None, "new/table": None, "new/table/rows": b"1"}
+
+
+def test_who_makes_a_directory_second_leaves_the_first(tmp_path):
+    target = tmp_path / "table"
+    with making_directory(target) as aside:
+        (aside / "rows").write_text("second")
+        target.mkdir()
+        (target / "rows").write_text("first")
+    assert tree(tmp_path) == {"table": None, "table/rows": b"first"}
+
+
+def test_a_directory_that_was_not_completed_is_never_there(tmp_path):
+    with pytest.raises(OutputPathError, match="table: No space left"), making_directory(tmp_path / "table") as aside:
+        (aside / "rows").write_text("1")
+        no_space()
+    with pytest.raises(KeyboardInterrupt), making_directory(tmp_path / "table") as aside:
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("unwritable", [below_a_file, in_proc, with_too_long_a_name])
+def test_a_directory_that_cannot_be_made_once_is_refused_before_the_work(tmp_path, unwritable):
+    target = unwritable(tmp_path)
+    before = tree(tmp_path)
+    with pytest.raises(OutputPathError, match=f"cannot write {target}: "), making_directory(target):
+        pytest.fail("the work was begun")
+    assert tree(tmp_path) == before
+
+
+def test_a_file_in_the_place_of_a_directory_stays(tmp_path):
+    (tmp_path / "table").write_text("precious")
+    with pytest.raises(OutputPathError, match="table: Not a directory"), making_directory(tmp_path / "table"):
+        pass
+    assert tree(tmp_path) == {"table": b"precious"}
 
 
 def test_a_writable_directory_is_made_and_left_empty(tmp_path):

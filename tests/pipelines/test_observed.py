@@ -101,6 +101,33 @@ def test_a_film_is_the_last_frames_and_begins_with_the_first_one_repeated(memory
     assert [film[:, 0, 0, 0].tolist() for film in shown] == [[0, 0], [0, 1], [1, 2]]
 
 
+def test_a_film_says_which_frames_it_has_and_those_are_read_once(memory):
+    asked = []
+
+    class Track(memory.Track):
+        def read(self, samples):
+            asked.append(list(samples))
+            return super().read(samples)
+
+    frames = [np.full((4, 4, 3), i, np.uint8) for i in range(5)]
+    times_s = np.arange(5) / 10
+    episode = memory.Episode("episode 0", times_s[1:], {"it": Track(times_s, frames)})
+    seen = observed(episode, "it", Feature("image", (4, 4, 3)), Image(height=4, width=4, frames=3))
+    assert seen.parts(seen.value).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert seen.needed().tolist() == [0, 1, 2, 3, 4]
+    seen.values.read([2, 3])
+    assert asked == [[0, 1, 2, 3]]
+    assert [frame[0, 0, 0] for frame in seen.encoded.read([4, 0])] == [4, 0]
+
+
+def test_a_frame_of_another_size_is_named(memory):
+    frames = [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)]
+    episode = memory.Episode("episode 7", np.array([0.0, 0.1]), {"it": memory.Track([0.0, 0.1], frames)})
+    seen = observed(episode, "it", Feature("image", (4, 4, 3)), Image(height=4, width=4, frames=2))
+    with pytest.raises(DataError, match=r"episode 7: it: input 'sample 1': expected an image, uint8 \(4, 4, 3\)"):
+        seen.values.read([1])
+
+
 def test_a_value_that_is_not_what_the_signature_says_is_named(memory):
     wrong = [np.zeros((4, 5, 3), np.uint8)]
     episode = memory.Episode("episode 7", np.array([0.0]), {"it": memory.Track([0.0], wrong)})
