@@ -136,7 +136,7 @@ class Fusion(nn.Module):
         if gaze:
             for name, grid in grids.items():
                 self.senses[name].position = nn.Parameter(waves(grid, dim))
-        self.gazes = nn.ModuleDict({name: Gaze(grid, dim) for name, grid in grids.items()} if gaze else {})
+        self.gazes = nn.ModuleDict({name: Gaze(grid) for name, grid in grids.items()} if gaze else {})
         self.blocks = nn.ModuleList(FilmBlock(dim) for _ in range(0 if gaze else blocks))
         width = dim + len(grids) * (GAZE if gaze else dim)
         self.combine = nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim))
@@ -182,7 +182,7 @@ class Fusion(nn.Module):
             tokens, fits = self.search(scene.tokens, asked)
             evidence.append(fits)
             if self.gazes:
-                found.append(self.gazes[name](scene.tokens, fits, scene.mask, scene.present))
+                found.append(self.gazes[name](fits, scene.mask, scene.present))
                 continue
             for block in self.blocks:
                 tokens = block(tokens, context)

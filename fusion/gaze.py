@@ -25,34 +25,24 @@ AMPLITUDE = 0.5
 class Gaze(nn.Module):
     """The places of what fits.
 
-    Every token says where in its neighbourhood, up to one cell away, the thing lies of which it shows a part (Zhou et
-    al., "Objects as Points", 2019).
-
     Args:
         grid: Frames, rows and columns of the scene's tokens. The place in a video is the mean over its frames.
-        dim: Width of the tokens.
     """
 
     places: Tensor
-    cell: Tensor
 
-    def __init__(self, grid: tuple[int, int, int], dim: int):
+    def __init__(self, grid: tuple[int, int, int]):
         super().__init__()
-        # From -√3 to √3: places all over a scene have a standard deviation of 1.
+        frames, rows, columns = grid
+        # Far from the middle as often as a normal distribution: (-√3, √3) has a standard deviation of 1.
         down, right = (math.sqrt(3) * torch.linspace(-1, 1, side) if side > 1 else torch.zeros(1) for side in grid[1:])
-        places = torch.cartesian_prod(down, right).repeat(grid[0], 1)
+        places = torch.cartesian_prod(down, right).repeat(frames, 1)
         self.register_buffer("places", places, persistent=False)
-        cell = torch.tensor([2 * math.sqrt(3) / max(side - 1, 1) for side in grid[1:]])
-        self.register_buffer("cell", cell, persistent=False)
-        self.offset = nn.Linear(dim, 2)
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
 
-    def forward(self, tokens: Tensor, evidence: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+    def forward(self, evidence: Tensor, mask: Tensor, present: Tensor) -> Tensor:
         """Where to look.
 
         Args:
-            tokens: Of the scene, `(batch, n, dim)`.
             evidence: Logits, `(batch, ASPECTS, n, ROLES)` (see `Search`).
             mask: bool `(batch, n)`.
             present: bool `(batch,)`, whether there is a scene to look at.
@@ -62,9 +52,9 @@ class Gaze(nn.Module):
         """
         fit = -F.softplus(-evidence).sum(1)  # the logarithm of what `Search` marks with, finite where that is zero
         weight = torch.softmax(fit.masked_fill(~mask[..., None], NEVER), dim=1)
-        where = self.places[: mask.shape[1]] + self.cell * torch.tanh(self.offset(tokens))
-        there = present[:, None].to(where.dtype)
-        return torch.cat([(weight.transpose(1, 2) @ where).flatten(1) * there, there], dim=1)
+        there = present[:, None].to(weight.dtype)
+        place = (weight.transpose(1, 2) @ self.places[: mask.shape[1]].to(weight.dtype)).flatten(1)
+        return torch.cat([place * there, there], dim=1)
 
 
 def waves(grid: tuple[int, int, int], dim: int) -> Tensor:

@@ -11,7 +11,6 @@ SHAPES = {
     "instruction": TokenShape(n=5, dim=12, max_age_s=1.0),
 }
 DIM = 16
-TOKENS = torch.ones(1, 12, DIM)
 
 
 def evidence_at(cells: list[int], n: int = 12) -> torch.Tensor:
@@ -23,7 +22,7 @@ def evidence_at(cells: list[int], n: int = 12) -> torch.Tensor:
 
 def look(cells: list[int]) -> list[float]:
     everything = torch.ones(1, 12, dtype=torch.bool)
-    return Gaze((1, 3, 4), DIM)(TOKENS, evidence_at(cells), everything, everything[:, 0])[0].tolist()
+    return Gaze((1, 3, 4))(evidence_at(cells), everything, everything[:, 0])[0].tolist()
 
 
 def test_what_fits_in_one_cell_is_there():
@@ -42,30 +41,22 @@ def test_what_fits_nowhere_or_everywhere_is_in_the_middle():
         assert torch.allclose(torch.tensor(look(cells)), torch.tensor([0.0] * (2 * ROLES) + [1.0]), atol=1e-6)
 
 
-def test_a_token_moves_its_place_by_up_to_one_cell():
-    gaze, everything = Gaze((1, 3, 4), DIM), torch.ones(1, 12, dtype=torch.bool)
-    torch.nn.init.constant_(gaze.offset.weight, 10.0)
-    moved = gaze(TOKENS, evidence_at([0]), everything, everything[:, 0])[0]
-    assert moved[:2].tolist() == pytest.approx(look([5])[:2])
-
-
 def test_a_masked_token_is_no_place_even_if_it_fits():
     mask = torch.ones(1, 12, dtype=torch.bool)
     mask[:, 11] = False
-    place = Gaze((1, 3, 4), DIM)(TOKENS, evidence_at([0, 11]), mask, mask[:, 0])
+    place = Gaze((1, 3, 4))(evidence_at([0, 11]), mask, mask[:, 0])
     assert torch.allclose(place[0], torch.tensor(look([0])), atol=1e-6)
 
 
 def test_a_scene_that_is_not_there_is_said_not_to_be_whatever_stands_for_it():
     there = torch.tensor([False])
     for n in (12, 1):
-        mask = torch.ones(1, n, dtype=torch.bool)
-        place = Gaze((1, 3, 4), DIM)(TOKENS[:, :n], evidence_at([0], n), mask, there)
+        place = Gaze((1, 3, 4))(evidence_at([0], n), torch.ones(1, n, dtype=torch.bool), there)
         assert place.tolist() == [[0.0] * (2 * ROLES + 1)]
 
 
 def test_places_of_a_video_are_those_of_its_frames():
-    assert torch.equal(Gaze((2, 3, 4), DIM).places, Gaze((1, 3, 4), DIM).places.repeat(2, 1))
+    assert torch.equal(Gaze((2, 3, 4)).places, Gaze((1, 3, 4)).places.repeat(2, 1))
 
 
 def test_nothing_of_a_scene_but_places_reaches_the_embedding_and_there_is_no_memory():
@@ -81,7 +72,7 @@ def test_nothing_of_a_scene_but_places_reaches_the_embedding_and_there_is_no_mem
     flat = [torch.zeros_like(net.gazes[name].places) for name in ("camera", "wrist")]
     changed = [tokens[0] + 1, tokens[1] - 1, tokens[2]]
     assert not torch.equal(net(changed, masks, present, age_s, memory)[0], embedding)
-    net.gazes["camera"].places, net.gazes["wrist"].places = flat  # offsets are zero before training
+    net.gazes["camera"].places, net.gazes["wrist"].places = flat
     blind = net(tokens, masks, present, age_s, memory)[0]
     assert torch.equal(net(changed, masks, present, age_s, memory)[0], blind)
 
