@@ -435,8 +435,8 @@ def token_cache() -> str:
         f"{_table(head, lines)}\n\nSamples a second of training: {report['pictures']} pictures of {height} × {width} "
         f"from a manifest, {one['samples_an_epoch']} samples an epoch, batches of {report['batch']}, one thread. The "
         "first epoch was measured once; with the cache it includes computing it. Of later epochs: medians of "
-        f"{one['epochs']} each, taking turns in one run, and of the ratios of turns. Weights: {report['weights']}, in the "
-        "architecture of the model. The machine had other work at the same time: go by the ratios. "
+        f"{one['epochs']} each, taking turns in one run, and of the ratios of turns. Weights: {report['weights']}, in "
+        "the architecture of the model. The machine had other work at the same time: go by the ratios. "
         f"{_setting(report)}."
     )
 
