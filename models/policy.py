@@ -103,6 +103,7 @@ class Policy:
         *,
         ages_s: Mapping[str, float] | None = None,
         sequences: Mapping[str, int] | None = None,
+        known: Mapping[str, Known] | None = None,
         stream: str = "main",
     ) -> Decision:
         """Decide on one observation.
@@ -114,13 +115,20 @@ class Policy:
             sequences: Input name → sequence number of its value. An input with the same number as at the last decision
                 is taken to be unchanged and not encoded again; without numbers, contents are compared. Frames of a film
                 that were in the film before are never encoded again.
+            known: Input name → what `encode` made of its value; such an input is not encoded here.
             stream: Whose memory to use.
 
         Raises:
             ObservationError: An input is unknown or not what the signature says, or there is none at all.
             OutputError: The network gave NaN or infinity; the stream's memory is unchanged.
         """
-        return self.act_batch([observation], ages_s=[ages_s or {}], sequences=[sequences or {}], streams=[stream])[0]
+        return self.act_batch(
+            [observation],
+            ages_s=[ages_s or {}],
+            sequences=[sequences or {}],
+            known=[known or {}],
+            streams=[stream],
+        )[0]
 
     def act_batch(
         self,
@@ -128,6 +136,7 @@ class Policy:
         *,
         ages_s: Sequence[Mapping[str, float]] | None = None,
         sequences: Sequence[Mapping[str, int]] | None = None,
+        known: Sequence[Mapping[str, Known]] | None = None,
         streams: Sequence[str] | None = None,
     ) -> list[Decision]:
         """Decide on one observation of each of several streams; no row influences another.
@@ -136,6 +145,7 @@ class Policy:
             observations: One a stream.
             ages_s: As for `act`, one mapping a stream.
             sequences: As for `act`, one mapping a stream.
+            known: As for `act`, one mapping a stream.
             streams: Names of the streams; without them, "0", "1", ….
 
         Raises:
@@ -147,8 +157,9 @@ class Policy:
         count = len(observations)
         ages_s = [{}] * count if ages_s is None else ages_s
         sequences = [{}] * count if sequences is None else sequences
+        given = [{}] * count if known is None else known
         names = [str(i) for i in range(count)] if streams is None else list(streams)
-        if not len(ages_s) == len(sequences) == len(names) == count:
+        if not len(ages_s) == len(sequences) == len(given) == len(names) == count:
             raise UsageError(
                 f"{count} observations with {len(ages_s)} ages, {len(sequences)} sequences, {len(names)} streams"
             )
@@ -156,7 +167,7 @@ class Policy:
             raise UsageError("a stream can decide once a batch: its next decision needs the memory of the one before")
         if not count:
             return []
-        for name in {name for given in (*ages_s, *sequences) for name in given}:
+        for name in {name for one in (*ages_s, *sequences, *given) for name in one}:
             if name not in self.signature.inputs:
                 hint = f"It has {', '.join(self.signature.names)}"
                 raise ObservationError(name, "an input of this policy", "an unknown name", hint)
@@ -165,12 +176,12 @@ class Policy:
         rows = [self._streams.get(name) or _Stream(np.zeros(self._backend.memory_size, np.float32)) for name in names]
 
         timings_ms: dict[str, float] = {}
-        known = [dict(row.known) for row in rows]
-        cached = [self._encode(name, checked, sequences, known, timings_ms) for name in self.signature.names]
+        held = [{**row.known, **made} for row, made in zip(rows, given, strict=True)]
+        cached = [self._encode(name, checked, sequences, held, timings_ms) for name in self.signature.names]
 
         before_core = time.perf_counter()
         present = np.array([[name in values for name in self.signature.names] for values in checked])
-        tokens, masks = self._gather(known, present)
+        tokens, masks = self._gather(held, present)
         memory = rows[0].memory[None] if count == 1 else np.stack([row.memory for row in rows])
         output = self._backend.step(CoreInput(tokens, masks, present, np.minimum(age, self._max_age_s), memory))
         choices = [choose(self.signature.action_space, parameters) for parameters in output.parameters]
@@ -211,8 +222,25 @@ class Policy:
                     plan_age_s=plan_age_s,
                 )
             )
-            self._streams[name] = _Stream(output.memory[i], row.step + 1, known[i], plans)
+            self._streams[name] = _Stream(output.memory[i], row.step + 1, held[i], plans)
         return decisions
+
+    def encode(self, name: str, value: Any, sequence: int, before: Known | None = None) -> Known:
+        """What an encoder makes of a value, for a later `act`; several threads may do so at a time, each for an input.
+
+        Args:
+            name: The input.
+            value: As in an observation.
+            sequence: Number of the value; `act` must be given the same one.
+            before: What was made of the value before: frames of a film that were in it are not encoded again.
+
+        Raises:
+            ObservationError: There is no such input, or the value is not what the signature says.
+        """
+        checked = self.signature.check({name: value})
+        known = {} if before is None else {name: before}
+        self._encode(name, [checked], [{name: sequence}], [known], {})
+        return known[name]
 
     def reset(self, stream: str | None = None) -> None:
         """Forget the memory of one stream, or of all: the next decision is the first of an episode."""

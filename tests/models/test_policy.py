@@ -452,3 +452,29 @@ def test_the_record_of_a_real_decision_carries_the_fingerprint_of_its_bundle(tin
     record = tiny_policy.act(observation).to_json()
     assert record["policy"] == json.loads((tiny_bundle / "config.json").read_text())["fingerprint"]
     assert len(record["alternatives"]) == 3
+
+
+# Encoding apart from deciding
+
+
+def test_what_was_encoded_elsewhere_is_not_encoded_again_and_decides_alike(fake, seen):
+    policy, other = fake(), fake()
+    known = {name: policy.encode(name, value, sequence=7) for name, value in seen.items()}
+    assert len(policy.backend.encoded) == 4
+    sequences = dict.fromkeys(seen, 7)
+    decision = policy.act(seen, sequences=sequences, known=known)
+    assert len(policy.backend.encoded) == 4
+    assert all(report.cached for report in decision.inputs.values())
+    assert np.array_equal(decision.parameters, other.act(seen).parameters)
+    policy.act(seen, sequences=sequences)
+    assert len(policy.backend.encoded) == 4
+
+
+def test_encoding_refuses_what_acting_refuses(fake, seen):
+    policy = fake()
+    with pytest.raises(ObservationError, match="unknown name"):
+        policy.encode("lidar", np.zeros(3), sequence=0)
+    with pytest.raises(ObservationError, match="input 'camera'"):
+        policy.encode("camera", seen["camera"][:-1], sequence=0)
+    with pytest.raises(ObservationError, match="unknown name"):
+        policy.act(seen, known={"lidar": policy.encode("camera", seen["camera"], sequence=0)})
