@@ -103,6 +103,18 @@ class Buffers:
         self._values[name], self._times[name] = value, now_s
         self._sequences[name] = self._sequences.get(name, -1) + 1
 
+    def newest(self, name: str) -> tuple[int, float]:
+        """The number of an input's newest value, and when it was in hand (s); -1 where there is none yet."""
+        return self._sequences.get(name, -1), self._times.get(name, float("-inf"))
+
+    def value(self, name: str) -> tuple[Any, int, float]:
+        """The newest value of an input, with its number and when it was in hand (s).
+
+        Raises:
+            KeyError: There is none yet.
+        """
+        return self._values[name], self._sequences[name], self._times[name]
+
     def observe(self, now_s: float) -> Sensed:
         """What a decision at `now_s` sees; a sample that came in since then has age 0."""
         ages = {

@@ -1,0 +1,199 @@
+"""The senses of a live policy: what came in, and what its encoders have made of it so far, each in its own time.
+
+Every input has a thread of its own that encodes its newest value whenever there is one. A decision takes what is
+encoded by then, so that a slow sense makes its own data older and nothing else late.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sensorimotor.clock import Clock
+from sensorimotor.errors import SensorimotorError
+from sensorimotor.models.known import Known
+from sensorimotor.models.policy import Policy
+from sensorimotor.perception.buffers import Buffers, Sensed, latched
+from sensorimotor.perception.modality import Audio
+from sensorimotor.perception.sensor import Sample
+
+WINDOW_PARTS = 4
+"""A sliding window of sound is encoded again whenever a quarter of it is new."""
+STOP_S = 2.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The newest value of an input that has been encoded.
+
+    Attributes:
+        value: As in an observation.
+        known: Its tokens.
+        sequence: Its number.
+        captured_s: When its newest part was in hand (s).
+        took_ms: How long encoding took (ms).
+    """
+
+    value: Any
+    known: Known
+    sequence: int
+    captured_s: float
+    took_ms: float
+
+
+@dataclass(frozen=True)
+class Perceived(Sensed):
+    """What a decision sees, already encoded.
+
+    Attributes:
+        known: Input name → its tokens.
+    """
+
+    known: dict[str, Known] = field(default_factory=dict)
+
+
+class Senses:
+    """Takes samples from any thread, encodes them in threads of its own, and says what is known now.
+
+    An input that does not stay known until the next one and is older than its `max_age_s` is left out, unless it is
+    critical: then the policy has to see how old it is, and holds.
+
+    Args:
+        policy: Whose encoders.
+        clock: The one that samples are stamped with.
+        failed: Takes `(input, error)` where an encoder raised; the value is skipped.
+        encoded: Takes `(input, milliseconds)` of each that was encoded.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        clock: Clock,
+        *,
+        failed: Callable[[str, Exception], object],
+        encoded: Callable[[str, float], object] = lambda name, took_ms: None,
+    ):
+        self._policy, self._clock, self._failed, self._told = policy, clock, failed, encoded
+        self._inputs = policy.signature.inputs
+        self._lock = threading.Lock()
+        self._changed = {name: threading.Condition(self._lock) for name in self._inputs}
+        self._anything = threading.Condition(self._lock)
+        self._threads = [
+            threading.Thread(target=self._encode, args=(name,), name=f"encode {name}", daemon=True)
+            for name in self._inputs
+        ]
+        self._stopping, self._stream = False, -1
+        self._drops: dict[str, Counter[str]] = {name: Counter() for name in self._inputs}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._buffers = Buffers(self._inputs)
+        self._encoded: dict[str, Encoded] = {}
+        self._stream += 1
+
+    def start(self) -> None:
+        """Begin to encode."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float = STOP_S) -> list[str]:
+        """End the threads, within `timeout_s` together; the names of inputs whose encoder does not come back."""
+        with self._lock:
+            self._stopping = True
+            for changed in (*self._changed.values(), self._anything):
+                changed.notify_all()
+        until_s = time.monotonic() + timeout_s
+        stuck = []
+        for name, thread in zip(self._inputs, self._threads, strict=True):
+            if thread.ident is not None:
+                thread.join(max(0.0, until_s - time.monotonic()))
+                if thread.is_alive():
+                    stuck.append(name)
+        return stuck
+
+    def reset(self) -> None:
+        """Forget everything: a new episode begins."""
+        with self._lock:
+            self._begin()
+
+    def take(self, name: str, sample: Sample) -> None:
+        """Take a sample of an input, from any thread.
+
+        Raises:
+            ObservationError: There is no such input, or the sample is not what it says.
+        """
+        with self._lock:
+            self._buffers.feed(name, sample.value, sample.captured_ns / 1e9)
+            self._changed[name].notify()
+
+    def now(self, now_ns: int) -> Perceived:
+        """What is known at a moment, encoded."""
+        with self._lock:
+            encoded = dict(self._encoded)
+        now_s = now_ns / 1e9
+        observation, ages_s, sequences, known = {}, {}, {}, {}
+        for name, one in encoded.items():
+            modality = self._inputs[name]
+            age_s = 0.0 if latched(modality) else max(0.0, now_s - one.captured_s)
+            if age_s > modality.max_age_s and not modality.critical:
+                continue
+            observation[name], ages_s[name], sequences[name] = one.value, age_s, one.sequence
+            known[name] = one.known
+        return Perceived(observation, ages_s, sequences, known)
+
+    def wait_for(self, name: str, after: int, timeout_s: float) -> int:
+        """Wait until a newer value of an input than number `after` is encoded; the number of the newest one."""
+
+        def newest() -> int:
+            return self._encoded[name].sequence if name in self._encoded else -1
+
+        with self._lock:
+            self._anything.wait_for(lambda: self._stopping or newest() > after, timeout_s)
+            return newest()
+
+    def drops(self) -> Mapping[str, Mapping[str, int]]:
+        """Input → cause → how many values never came to its encoder: `replaced` by newer ones, or it `failed`."""
+        with self._lock:
+            return {name: dict(causes) for name, causes in self._drops.items() if causes}
+
+    def _encode(self, name: str) -> None:
+        """The thread of one input."""
+        modality = self._inputs[name]
+        sliding = isinstance(modality, Audio) and not latched(modality)
+        hop_s = modality.seconds / WINDOW_PARTS if isinstance(modality, Audio) and sliding else 0.0
+        before: Known | None = None
+        last, last_s, stream = -1, float("-inf"), 0
+
+        def fresh() -> bool:
+            sequence, captured_s = self._buffers.newest(name)
+            if self._stream != stream:
+                return sequence >= 0
+            return sequence > last and captured_s - last_s >= hop_s
+
+        while True:
+            with self._lock:
+                self._changed[name].wait_for(lambda: self._stopping or fresh())
+                if self._stopping:
+                    return
+                if self._stream != stream:
+                    before, last, stream = None, -1, self._stream
+                value, sequence, captured_s = self._buffers.value(name)
+                if not sliding and sequence > last + 1:
+                    self._drops[name]["replaced"] += sequence - last - 1
+                last, last_s = sequence, captured_s
+            began = time.perf_counter()
+            try:
+                known = self._policy.encode(name, value, sequence, before)
+            except Exception as error:  # noqa: BLE001 (whatever an encoder raises costs this value and no more)
+                with self._lock:
+                    self._drops[name]["refused" if isinstance(error, SensorimotorError) else "failed"] += 1
+                self._failed(name, error)
+                continue
+            before, took_ms = known, (time.perf_counter() - began) * 1e3
+            with self._lock:
+                if self._stream == stream:
+                    self._encoded[name] = Encoded(value, known, sequence, captured_s, took_ms)
+                    self._anything.notify_all()
+            self._told(name, took_ms)
