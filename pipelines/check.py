@@ -22,6 +22,7 @@ from sensorimotor.perception.modality import Audio, Image, Modality, State
 from sensorimotor.pipelines.lesson import Lesson
 from sensorimotor.pipelines.provisional import label, provisional_lesson
 from sensorimotor.pipelines.recipe import Recipe
+from sensorimotor.pipelines.train import usable_device
 
 ROWS = 2
 """Rows that are compared after the export."""
@@ -45,9 +46,10 @@ def check(recipe: Recipe, device: str = "cpu") -> dict[str, Any]:
         EncoderError: A pretrained encoder does not exist, or nothing tells what it is like.
         SignatureError: What it describes is no policy.
         ParityError: The exported graphs do not compute what the network computes.
+        UsageError: There is no such device.
     """
     began = time.monotonic()
-    where = torch.zeros(0, device=device).device
+    where = usable_device(device)
     with TemporaryDirectory(prefix="sensorimotor-check-") as folder:
         with hub_or_cache():
             lesson, stood_in = provisional_lesson(recipe, Path(folder) / "made", where)

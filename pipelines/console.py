@@ -185,10 +185,20 @@ def action_rows(signature: dict[str, Any]) -> dict[str, str]:
     """What goes out, and how often."""
     space, safe = signature["action_space"], signature["safe_action"]
     return {
-        "actions": f"{space['kind']}: {', '.join(space.get('labels', [])) or space}",
+        "actions": f"{space['kind']}: {_actions(space)}",
         "safe action": f"{safe['kind']} {_safe_label(safe, space)}",
         "rate": f"{signature['rate_hz']:g} decisions a second",
     }
+
+
+def _actions(space: dict[str, Any]) -> str:
+    """Choices or switches by name, dimensions with their limits."""
+    if space["kind"] != "box" or not isinstance(space["low"][0], float | int | None):
+        return ", ".join(space.get("labels", [])) or str(space.get("n", space))
+    labels, units = space.get("labels") or range(len(space["low"])), space.get("units") or [""] * len(space["low"])
+    limits = [["–" if one is None else f"{one:.3g}" for one in space[side]] for side in ("low", "high")]
+    described = (f"{name} {low} to {high} {unit}" for name, unit, low, high in zip(labels, units, *limits, strict=True))
+    return ", ".join(one.rstrip() for one in described)
 
 
 def _safe_label(safe: dict[str, Any], space: dict[str, Any]) -> str:

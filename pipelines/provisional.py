@@ -4,6 +4,7 @@ What is stood in for: pretrained weights that cannot be had, data that are not t
 long to make. Each is said.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sensorimotor.pipelines.assumed import assumed_source
 from sensorimotor.pipelines.cloning import EpisodeLesson
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe
 from sensorimotor.pipelines.lesson import Lesson
-from sensorimotor.pipelines.material import Material, gather
+from sensorimotor.pipelines.material import gather
 from sensorimotor.pipelines.mission_recipe import MissionRecipe
 from sensorimotor.pipelines.missions import MissionLesson
 from sensorimotor.pipelines.recipe import Recipe
@@ -133,8 +134,10 @@ def _of_missions(recipe: MissionRecipe, folder: Path, device: torch.device) -> t
         notes.append(f"start: random weights in place of the runs {', '.join(recipe.start.values())}")
     if recipe.speech:
         limit_s = recipe.speech.utterance_s
-        banks = [_noise(sorted(set(part.missions)), limit_s) for part in (material.demonstrations, material.held_out)]
-        material = Material(material.demonstrations, material.held_out, *banks, material.tokenizer)
+        bank, held_out = (
+            _noise(sorted(set(part.missions)), limit_s) for part in (material.demonstrations, material.held_out)
+        )
+        material = replace(material, bank=bank, held_out_bank=held_out)
         notes.append("speech: noise in place of spoken missions; no voice was tried")
     plan: dict[str, Any] = {"batch_episodes": min(AT_ONCE, recipe.training.batch_episodes)}
     plan["alignment_utterances"] = min(AT_ONCE, recipe.training.alignment_utterances)

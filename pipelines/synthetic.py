@@ -22,7 +22,7 @@ class Invented:
     make: Callable[[np.random.Generator], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class SyntheticSource:
     """Noise as a `Source`; the same at every call.
 
@@ -51,7 +51,7 @@ class SyntheticSource:
         return SyntheticEpisode(f"synthetic {index}", np.arange(steps) / (self.rate_hz or 1.0), index, self)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class SyntheticEpisode:
     """One episode; every feature has a sample at every step."""
 
@@ -72,7 +72,7 @@ class SyntheticEpisode:
         return _Sound(self.times_s, samples, whole)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Track:
     times_s: np.ndarray
     make: Callable[[np.random.Generator], Any]
@@ -82,7 +82,7 @@ class _Track:
         return [self.make(np.random.default_rng([*self.key, sample])) for sample in samples]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Sound:
     times_s: np.ndarray
     ends: np.ndarray
