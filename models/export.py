@@ -71,15 +71,8 @@ def export(
     warn_of_restrictions(network.spec)
     plain = without_adapters(network)
     with replacing_directory(out) as aside:
-        write_graphs(plain, aside)
-        if network.tokenizer:
-            (aside / layout.TOKENIZER).write_text(network.tokenizer.to_json())
-        weights = {name: value.contiguous() for name, value in plain.state_dict().items()}
-        (aside / layout.WEIGHTS).write_bytes(save(weights))  # save_file would let nobody else read it
         stated = {**config, "weights": foreign_weights(network.spec)}
-        seal(aside, _config(plain, stated, {}))
-        exported = OnnxBackend(Bundle.load(aside))
-        policy = Policy(network.signature, exported, network.tokenizer)
+        policy = write_unproven(plain, aside, stated)
         trained = Policy(network.signature, TorchBackend(network), network.tokenizer)
         parity = check_parity(trained, policy, evidence, tolerance)
         if single_file:
@@ -115,6 +108,26 @@ def require_exportable(network: AnyNetwork, *, single_file: bool = False) -> Non
 
 def _bytes(module: nn.Module) -> int:
     return sum(value.nbytes for value in module.state_dict().values())
+
+
+def write_unproven(plain: AnyNetwork, directory: Path, config: Mapping[str, Any]) -> Policy:
+    """Write a bundle that nobody has compared yet: graphs, tokenizer and weights, with no golden set and no card.
+
+    Args:
+        plain: A network without adapters.
+        directory: An empty one.
+        config: As in `export`, with `weights`.
+
+    Returns:
+        What was written, in ONNX Runtime.
+    """
+    write_graphs(plain, directory)
+    if plain.tokenizer:
+        (directory / layout.TOKENIZER).write_text(plain.tokenizer.to_json())
+    weights = {name: value.contiguous() for name, value in plain.state_dict().items()}
+    (directory / layout.WEIGHTS).write_bytes(save(weights))  # save_file would let nobody else read it
+    seal(directory, _config(plain, config, {}))
+    return Policy(plain.signature, OnnxBackend(Bundle.load(directory)), plain.tokenizer)
 
 
 def without_adapters(network: AnyNetwork) -> AnyNetwork:

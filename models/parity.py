@@ -136,6 +136,32 @@ def _fingerprint(value: Sequence[np.ndarray]) -> bytes:
     return digest.digest()
 
 
+def check_rows(trained: Policy, exported: Policy, steps: Sequence[Sensed], tolerance: float = TOLERANCE) -> float:
+    """The largest difference over a few steps as one batch, with all inputs and without each: a glance, no proof.
+
+    Args:
+        trained: What is right.
+        exported: What is compared.
+        steps: At least two, each with all inputs.
+        tolerance: Largest difference of any head output or memory value.
+
+    Raises:
+        ParityError: Something differs by more.
+    """
+    names = trained.signature.names
+    subsets = [names, *(tuple(other for other in names if other != name) for name in names if len(names) > 1)]
+    return max(
+        _batch_difference(
+            (trained, exported),
+            [{name: step.observation[name] for name in subset} for step in steps],
+            [step.ages_s for step in steps],
+            ", ".join(subset),
+            tolerance,
+        )
+        for subset in subsets
+    )
+
+
 def _batch_difference(
     pair: tuple[Policy, Policy],
     shown: Sequence[Mapping[str, Any]],

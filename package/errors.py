@@ -52,6 +52,10 @@ class EncoderError(SensorimotorError):
     """A pretrained encoder cannot be had: unknown, not reachable, damaged, or of another architecture."""
 
 
+class UnreachableError(EncoderError):
+    """The files of a pretrained encoder are not on this machine, and could not be fetched."""
+
+
 class LicenceWarning(UserWarning):
     """A policy has weights in it whose licence restricts what it may be used for."""
 

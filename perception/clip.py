@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
-from sensorimotor.errors import EncoderError
+from sensorimotor.errors import EncoderError, UnreachableError
 from sensorimotor.perception.preprocessing import Preprocessing
 from sensorimotor.perception.pretrained import Pretrained, library
 
@@ -48,8 +48,8 @@ def load_clip(spec: ClipSpec) -> Clip:
     """A model with all its weights; with random ones where the specification has an architecture already.
 
     Raises:
-        EncoderError: There is no such model or tag, it cannot be reached, or its weights are damaged, incomplete or of
-            another architecture.
+        UnreachableError: It cannot be downloaded.
+        EncoderError: There is no such model or tag, or its weights are damaged, incomplete or of another architecture.
         MissingExtraError: open_clip is not installed.
     """
     open_clip = library("open_clip", "open_clip_torch")
@@ -69,7 +69,7 @@ def load_clip(spec: ClipSpec) -> Clip:
             "preprocess_cfg": open_clip.get_model_preprocess_cfg(model),
         }
     except Exception as error:  # noqa: BLE001 (open_clip, the hub and torch each raise types of their own)
-        raise EncoderError(_explained(spec, error, open_clip)) from error
+        raise _explained(spec, error, open_clip) from error
     return Clip(model.eval(), Preprocessing(**architecture["preprocess_cfg"]), architecture)
 
 
@@ -84,24 +84,25 @@ def build_clip(architecture: dict[str, Any]) -> Clip:
     return Clip(model.eval(), Preprocessing(**architecture["preprocess_cfg"]), architecture)
 
 
-def _explained(spec: ClipSpec, error: Exception, open_clip: Any) -> str:
+def _explained(spec: ClipSpec, error: Exception, open_clip: Any) -> EncoderError:
     """What went wrong with a model, and what to do about it."""
     reason = " ".join(str(error).split())
     where = spec.model if spec.model.startswith(("local-dir:", "hf-hub:")) else f"{spec.model} ({spec.pretrained})"
     if "Error(s) in loading state_dict" in reason or "size mismatch" in reason:
-        return f"the weights of {where} do not fit its architecture: {reason[:600]}"
+        return EncoderError(f"the weights of {where} do not fit its architecture: {reason[:600]}")
     if ":" not in spec.model and spec.model.replace("/", "-") not in open_clip.list_models():
-        return f"open_clip has no model {spec.model!r}{_nearest(spec.model, open_clip.list_models())}"
+        return EncoderError(f"open_clip has no model {spec.model!r}{_nearest(spec.model, open_clip.list_models())}")
     if ":" not in spec.model and not Path(spec.pretrained).suffix:
         tags = open_clip.list_pretrained_tags_by_model(spec.model.replace("/", "-"))
         if spec.pretrained not in tags:
-            return f"open_clip has no weights {spec.pretrained!r} for {spec.model}; it has {', '.join(tags) or 'none'}"
+            known = ", ".join(tags) or "none"
+            return EncoderError(f"open_clip has no weights {spec.pretrained!r} for {spec.model}; it has {known}")
     if "Failed to download" in reason or "HF Hub" in reason:
-        return (
+        return UnreachableError(
             f"the weights of {where} cannot be downloaded ({reason[:300]}). Download them elsewhere, with their "
             f"{CONFIG}, into a folder, and name it: model = 'local-dir:FOLDER'"
         )
-    return f"{where} cannot be loaded: {reason[:600]}"
+    return EncoderError(f"{where} cannot be loaded: {reason[:600]}")
 
 
 def _nearest(name: str, known: list[str]) -> str:

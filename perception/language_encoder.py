@@ -10,7 +10,7 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as _Tokenizer
 from torch import Tensor, nn
 
-from sensorimotor.errors import EncoderError, SignatureError
+from sensorimotor.errors import EncoderError, SignatureError, UnreachableError
 from sensorimotor.perception.clip import Clip
 from sensorimotor.perception.modality import Text
 from sensorimotor.perception.pretrained import Pretrained, library
@@ -36,7 +36,8 @@ def load_language(spec: LanguageSpec) -> Language:
     """An encoder with all its weights.
 
     Raises:
-        EncoderError: It cannot be found or reached, its weights are damaged or incomplete, or it has no fast tokenizer.
+        UnreachableError: It is no folder, and cannot be found on the hub or not be downloaded.
+        EncoderError: Its weights are damaged or incomplete, or it has no fast tokenizer.
         MissingExtraError: `transformers` is not installed.
     """
     transformers = library("transformers", "transformers")
@@ -49,7 +50,7 @@ def load_language(spec: LanguageSpec) -> Language:
         reason = " ".join(str(error).split())[:400]
         if Path(spec.model).is_dir():
             raise EncoderError(f"{spec.model} is no encoder of transformers, or it is damaged: {reason}") from error
-        raise EncoderError(
+        raise UnreachableError(
             f"the encoder {spec.model!r} cannot be had ({reason}). Download its files elsewhere (config.json, "
             "model.safetensors, tokenizer.json) into a folder, and name it: model = 'FOLDER'"
         ) from error

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorimotor.errors import EncoderError, SignatureError
+from sensorimotor.errors import EncoderError, SignatureError, UnreachableError
 from sensorimotor.perception.attention import NEVER
 from sensorimotor.perception.modality import Audio
 from sensorimotor.perception.pretrained import Pretrained, library
@@ -48,7 +48,8 @@ def load_whisper(spec: WhisperSpec) -> WhisperParts:
     """The encoder of a model with all its weights; with random ones where the specification has an architecture.
 
     Raises:
-        EncoderError: There is no such model, it cannot be reached, or its weights are damaged or incomplete.
+        UnreachableError: It cannot be downloaded.
+        EncoderError: There is no such model, or its weights are damaged or incomplete.
         MissingExtraError: The `whisper` package is not installed.
     """
     whisper = library("whisper", "openai-whisper")
@@ -62,7 +63,7 @@ def load_whisper(spec: WhisperSpec) -> WhisperParts:
     except Exception as error:  # noqa: BLE001 (urllib, pickle, torch and KeyError, each in its own words)
         reason = " ".join(str(error).split())[:600]
         if spec.model in known and not isinstance(error, RuntimeError):
-            raise EncoderError(
+            raise UnreachableError(
                 f"Whisper {spec.model} cannot be downloaded ({reason}). Download its .pt file elsewhere and name it: "
                 "model = 'FILE.pt'"
             ) from error

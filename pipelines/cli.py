@@ -112,7 +112,12 @@ def record(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe (TOML); see recipes/ in the source.")],
-    out: Annotated[Path, typer.Option(help="Directory for the checkpoint, the log and TensorBoard's files.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the checkpoint, the log and TensorBoard's files.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only show what the recipe would make, in a minute; nothing is kept.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
     ] = False,
@@ -123,8 +128,13 @@ def train(
 ) -> None:
     """Train a policy by imitation, as a recipe says. Ctrl-C writes a checkpoint; --resume continues.
 
-    Example: `sensorimotor train recipes/quick.toml --out runs/quick`
+    Example: `sensorimotor train recipes/quick.toml --out runs/quick`; before that, `train recipes/quick.toml --check`
     """
+    if check:
+        _check(recipe, device, resume, as_json)
+        return
+    if out is None:
+        raise UsageError("Missing option '--out': a directory for the run. --check needs none")
     _require("train", "training", "torch", "safetensors", "tensorboard")
     from sensorimotor.pipelines import console
     from sensorimotor.pipelines.recipe import load_recipe
@@ -147,6 +157,25 @@ def train(
         console.trained(done)
     if not done.finished:
         raise typer.Exit(INTERRUPTED)  # so that `train && export` does not ship half a policy
+
+
+def _check(recipe: Path, device: str, resume: bool, as_json: bool) -> None:
+    if resume:
+        raise UsageError("--check looks at a recipe and --resume continues a run: leave one of them out")
+    _require("train", "checking a recipe", "torch", "safetensors", "onnx", "onnxscript")
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.check import check as run
+    from sensorimotor.pipelines.check_table import check_table
+    from sensorimotor.pipelines.recipe import load_recipe
+
+    checked = load_recipe(recipe)
+    _quiet_exporter()
+    with console.err.status("building, learning from one batch, exporting"):
+        report = run(checked, device)
+    if as_json:
+        _print_json(report)
+    else:
+        check_table(report)
 
 
 @app.command()
@@ -342,7 +371,8 @@ def _pair(text: str) -> tuple[str, Any]:
 
 
 def _quiet_exporter() -> None:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
+    for name in ("torch.onnx", "onnxscript"):  # they warn of torchvision, and of constants that stay as they are
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _require(extra: str, purpose: str, *packages: str) -> None:

@@ -15,6 +15,7 @@ from sensorimotor.models.licences import warn_of_restrictions
 from sensorimotor.models.network import Network
 from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.modality import Audio, Text
+from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
 from sensorimotor.pipelines.contract import bind
 from sensorimotor.pipelines.episode_batches import EpisodeBatch, EpisodeBatches
@@ -31,7 +32,7 @@ from sensorimotor.pipelines.examples import (
 )
 from sensorimotor.pipelines.material import Report
 from sensorimotor.pipelines.scoring import Done, histograms, scored
-from sensorimotor.pipelines.sources import open_source, split
+from sensorimotor.pipelines.sources import Parts, open_parts
 from sensorimotor.pipelines.token_table import Encoding, TokenTable, token_table
 from sensorimotor.pipelines.unrolling import Latched, Sampled, absent_summary, summarised, unroll
 
@@ -44,11 +45,13 @@ class EpisodeLesson:
 
     Args:
         recipe: What to teach.
-        cache: Where tokens of frozen encoders are kept.
+        cache: Where tokens of frozen encoders are kept; None: they are computed whenever they are needed.
         started: A run to continue.
         record: Of the run.
         device: Where to compute.
         report: Told what is going on.
+        parts: What to learn from and be judged on, in place of what the recipe names.
+        words: The tokenizer, in place of that of a pretrained encoder or one of the words that are learnt from.
 
     Raises:
         DataError: The data cannot be used.
@@ -61,48 +64,44 @@ class EpisodeLesson:
     def __init__(
         self,
         recipe: EpisodeRecipe,
-        cache: Path,
+        cache: Path | None,
         started: Checkpoint | None,
         record: dict[str, Any],
         device: torch.device,
         report: Report,
+        parts: Parts | None = None,
+        words: Tokenizer | None = None,
     ):
         self._recipe, self._device = recipe, device
-        data = recipe.data
-        shown = open_source(data)
-        if data.held_out_path:
-            other = open_source(data, data.held_out_path)
-            mine, theirs = list(range(len(shown))), list(range(len(other)))
-        else:
-            other = shown
-            mine, theirs = split(len(shown), data.held_out, recipe.seed)
-        report("data", {"what": f"{len(shown)} episodes of {data.path}", "total": len(shown)})
-        done = [action for i in mine for action in acted(shown.episode(i), recipe.signature.action.feature)[1]]
+        parts = parts or open_parts(recipe)
+        shown, other = parts.shown, parts.other
+        report("data", {"what": f"{len(shown)} episodes of {recipe.data.path}", "total": len(shown)})
+        done = [action for i in parts.learnt for action in acted(shown.episode(i), recipe.signature.action.feature)[1]]
         self._bound = bind(recipe.signature, shown, done)
-        learnt = examples(shown, self._bound, mine)
-        held_out = examples(other, self._bound, theirs)
+        learnt = examples(shown, self._bound, parts.learnt)
+        held_out = examples(other, self._bound, parts.held_out)
         report("made", {"count": len(shown)})
         statistics = state_statistics(learnt, self._bound)
         torch.manual_seed(recipe.seed)
         signature = self._bound.signature
         moments = action_statistics(learnt) if signature.action_space.plans else None
         reads = any(isinstance(signature.inputs[name], Text) for name in recipe.network.encoders)
-        known = None if reads else tokenizer_for(learnt, self._bound)  # a pretrained reader brings its own
+        # A pretrained reader brings its own words.
+        known = words or (None if reads else tokenizer_for(learnt, self._bound))
         self.network = started.network if started else Network(signature, recipe.network, known, statistics, moments)
         require_exportable(self.network)
         warn_of_restrictions(self.network.spec)
         self.tutor: nn.Module = nn.Module()
-        words = self.network.tokenizer
-        if words:
-            require_short([*learnt, *held_out], self._bound, words)
+        if reader := self.network.tokenizer:
+            require_short([*learnt, *held_out], self._bound, reader)
         self.network.to(device)
         tables = [
-            self._tables(source, some, cache / "tokens", report)
+            self._tables(source, some, cache / "tokens", report) if cache else dict[str, TokenTable]()
             for source, some in _by_source(shown, learnt, other, held_out)
         ]
         plan, seed = recipe.training, recipe.seed
         self._batches, self._held_out = (
-            EpisodeBatches(some, signature, words, table, plan, recipe.augment, statistics, seed)
+            EpisodeBatches(some, signature, reader, table, plan, recipe.augment, statistics, seed)
             for some, table in zip((learnt, held_out), (tables[0], tables[-1]), strict=True)
         )
         self._actions = np.concatenate([example.actions[example.acted] for example in learnt])

@@ -64,7 +64,7 @@ def recorded(done: Any) -> None:
     }
     if done.recovered:
         rows["recovered"] = done.recovered
-    out.print(_pairs(rows))
+    out.print(pairs(rows))
 
 
 def converted(report: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def converted(report: dict[str, Any]) -> None:
     }
     if report["left_out"]:
         rows["left out"] = "; ".join(report["left_out"])
-    out.print(_pairs(rows))
+    out.print(pairs(rows))
 
 
 def trained(run: Any) -> None:
@@ -93,7 +93,7 @@ def trained(run: Any) -> None:
     if run.calibration:
         errors = ", ".join(f"{error:.3f} ({senses})" for senses, error in run.calibration["error"].items())
         rows["calibration error"] = errors
-    out.print(_pairs(rows))
+    out.print(pairs(rows))
 
 
 def _judged(judged: dict[str, Any]) -> str:
@@ -118,7 +118,7 @@ def evaluation_table(report: dict[str, Any]) -> None:
         "mean steps": f"{report['mean_steps']:.1f}",
         "decision": "  ".join(f"{name} {value:.2f}" for name, value in report["decision_ms"].items()) + " ms",
     }
-    out.print(_pairs(rows))
+    out.print(pairs(rows))
 
 
 def parity_table(report: dict[str, Any], path: str) -> None:
@@ -130,28 +130,15 @@ def parity_table(report: dict[str, Any], path: str) -> None:
         "along a stream": f"{report['stream_max_error']:.1e}  ({report['stream_steps']} steps, one memory)",
         "in closed loop": f"{report['closed_loop_max_error']:.1e}  ({report['closed_loop_steps']} steps, same actions)",
     }
-    out.print(_pairs(rows))
+    out.print(pairs(rows))
 
 
 def inspection(report: dict[str, Any]) -> None:
     """What is in a bundle."""
-    signature, provenance, parity = report["signature"], report["provenance"], report["parity"]
+    provenance, parity, golden = report["provenance"], report["parity"], report["golden"]
     out.print(f"[bold]{escape(report['name'])}[/bold]  {escape(report['description'])}\n")
-    table = Table("input", "kind", "shape", "critical", "max age", title="signature", title_justify="left")
-    for name, modality in signature["inputs"].items():
-        shape = {key: value for key, value in modality.items() if key not in ("kind", "critical", "max_age_s")}
-        described = " ".join(f"{key}={value}" for key, value in shape.items() if value not in ([], None))
-        critical = "yes" if modality["critical"] else "no"
-        ages = modality["kind"] != "text" and modality.get("mode") != "utterance"  # what is latched does not age
-        age = f"{modality['max_age_s']:g} s" if ages else "–"
-        table.add_row(name, modality["kind"], Text(described), critical, age)
-    out.print(table)
-    space, safe = signature["action_space"], signature["safe_action"]
-    golden = report["golden"]
-    rows: dict[str, str | Text] = {}
-    rows["actions"] = f"{space['kind']}: {', '.join(space.get('labels', [])) or space}"
-    rows["safe action"] = f"{safe['kind']} {_safe_label(safe, space)}"
-    rows["rate"] = f"{signature['rate_hz']:g} decisions a second"
+    out.print(inputs_table(report["signature"]))
+    rows: dict[str, str | Text] = {**action_rows(report["signature"])}
     rows["size"] = (
         f"{report['size_bytes'] / 1e6:.2f} MB, {report['parameters']:,} parameters, memory of {report['memory_size']}"
     )
@@ -178,7 +165,40 @@ def inspection(report: dict[str, Any]) -> None:
             f": {golden['same_actions']} of {golden['steps']} actions the same, "
             f"largest difference {golden['max_error']:.1e}",
         )
-    out.print(_pairs(rows))
+    out.print(pairs(rows))
+
+
+def inputs_table(signature: dict[str, Any]) -> Table:
+    """What comes in, of the JSON form of a signature."""
+    table = Table("input", "kind", "shape", "critical", "max age", title="signature", title_justify="left")
+    for name, modality in signature["inputs"].items():
+        shape = {key: value for key, value in modality.items() if key not in ("kind", "critical", "max_age_s")}
+        described = " ".join(f"{key}={value}" for key, value in shape.items() if value not in ([], None))
+        critical = "yes" if modality["critical"] else "no"
+        ages = modality["kind"] != "text" and modality.get("mode") != "utterance"  # what is latched does not age
+        age = f"{modality['max_age_s']:g} s" if ages else "–"
+        table.add_row(name, modality["kind"], Text(described), critical, age)
+    return table
+
+
+def action_rows(signature: dict[str, Any]) -> dict[str, str]:
+    """What goes out, and how often."""
+    space, safe = signature["action_space"], signature["safe_action"]
+    return {
+        "actions": f"{space['kind']}: {_actions(space)}",
+        "safe action": f"{safe['kind']} {_safe_label(safe, space)}",
+        "rate": f"{signature['rate_hz']:g} decisions a second",
+    }
+
+
+def _actions(space: dict[str, Any]) -> str:
+    """Choices or switches by name, dimensions with their limits."""
+    if space["kind"] != "box" or not isinstance(space["low"][0], float | int | None):
+        return ", ".join(space.get("labels", [])) or str(space.get("n", space))
+    labels, units = space.get("labels") or range(len(space["low"])), space.get("units") or [""] * len(space["low"])
+    limits = [["–" if one is None else f"{one:.3g}" for one in space[side]] for side in ("low", "high")]
+    described = (f"{name} {low} to {high} {unit}" for name, unit, low, high in zip(labels, units, *limits, strict=True))
+    return ", ".join(one.rstrip() for one in described)
 
 
 def _safe_label(safe: dict[str, Any], space: dict[str, Any]) -> str:
@@ -192,7 +212,7 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _pairs(rows: Mapping[str, str | Text]) -> Table:
+def pairs(rows: Mapping[str, str | Text]) -> Table:
     """Names and values side by side; what comes from files and people is shown as it is, never read as markup."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")

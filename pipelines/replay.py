@@ -12,7 +12,7 @@ from sensorimotor.pipelines.contract import Bound
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe
 from sensorimotor.pipelines.episodes import Source
 from sensorimotor.pipelines.examples import Example, examples
-from sensorimotor.pipelines.sources import open_source, split
+from sensorimotor.pipelines.sources import open_parts
 
 MOST_BYTES = 2**29
 """So much of the episodes is held in memory; the steps are gone through again until there are enough."""
@@ -24,11 +24,8 @@ def recorded_evidence(recipe: EpisodeRecipe, signature: Signature) -> Evidence:
     Raises:
         DataError: The data are not there any more, or no value of an input is.
     """
-    source = open_source(recipe.data, recipe.data.held_out_path)
-    if recipe.data.held_out_path:
-        numbers = list(range(len(source)))
-    else:
-        numbers = split(len(source), recipe.data.held_out, recipe.seed)[1]
+    parts = open_parts(recipe)
+    source, numbers = parts.other, parts.held_out
     features = {name: entry.feature or name for name, entry in recipe.signature.inputs.items()}
     bound = Bound(signature, features, recipe.signature.action.feature, _labels(recipe, signature, source))
     steps, starts, held = list[Sensed](), list[bool](), 0

@@ -1,14 +1,47 @@
 """Opening the data that a recipe names."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sensorimotor.errors import DataError
-from sensorimotor.pipelines.episode_recipe import ManifestData, RecordedData
+from sensorimotor.pipelines.episode_recipe import EpisodeRecipe, ManifestData, RecordedData
 from sensorimotor.pipelines.episodes import Source
 
 TABLES = (".parquet", ".csv", ".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The episodes that a recipe learns from, and those that it is judged on.
+
+    Attributes:
+        shown: Where those are that are learnt from ...
+        learnt: ... and their numbers.
+        other: Where those are that are held out, often the same data ...
+        held_out: ... and their numbers.
+    """
+
+    shown: Source
+    learnt: list[int]
+    other: Source
+    held_out: list[int]
+
+
+def open_parts(recipe: EpisodeRecipe) -> Parts:
+    """The data of a recipe in both parts.
+
+    Raises:
+        DataError: There are no such data, they are damaged, or there are not two episodes.
+    """
+    data = recipe.data
+    shown = open_source(data)
+    if data.held_out_path:
+        other = open_source(data, data.held_out_path)
+        return Parts(shown, list(range(len(shown))), other, list(range(len(other))))
+    learnt, held_out = split(len(shown), data.held_out, recipe.seed)
+    return Parts(shown, learnt, shown, held_out)
 
 
 def open_source(data: RecordedData | ManifestData, path: str | None = None) -> Source:

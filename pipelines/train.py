@@ -92,7 +92,7 @@ def train(
         UsageError: There is no such device.
         CheckpointError: There is nothing to resume, another recipe's run is there, or it cannot be written.
     """
-    where = _device(device)
+    where = usable_device(device)
     require_writable(out)
     path = out / LAST
     if path.exists() and not resume:
@@ -122,8 +122,12 @@ def train(
     )
 
 
-def _device(name: str) -> torch.device:
-    """A device that numbers can be put on."""
+def usable_device(name: str) -> torch.device:
+    """A device that numbers can be put on.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:

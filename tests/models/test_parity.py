@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sensorimotor.errors import OutputError, ParityError
-from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence, Remembering, check_parity
+from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence, Remembering, check_parity, check_rows
 from sensorimotor.perception.buffers import Sensed
 
 
@@ -154,3 +154,23 @@ def test_equal_rows_of_a_batch_and_rows_that_are_known_come_out_in_their_places(
     assert tokens == pytest.approx(expected[0], rel=1e-6)
     assert np.array_equal(mask, expected[1])
     assert inner.encoded == [("camera", 1), ("camera", 3)]
+
+
+# A glance
+
+
+@pytest.fixture
+def rows(evidence):
+    return evidence.steps[:2]
+
+
+def test_a_few_rows_are_compared_with_all_inputs_and_without_each(fake, rows):
+    one, other = fake(), fake(gain=1.000_001)
+    assert 0 < check_rows(one, other, rows) < 1e-4
+    assert other.backend.encoded == one.backend.encoded
+    assert one.backend.encoded.count(("camera", 2)) == 4  # with everything, and without each of the others
+
+
+def test_a_few_rows_tell_of_a_difference_too(fake, rows):
+    with pytest.raises(ParityError, match="^camera, mic, instruction, joints: outputs differ"):
+        check_rows(fake(), fake(gain=1.01), rows)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image as Picture
 from safetensors.torch import save_file
 
-from sensorimotor.errors import EncoderError
+from sensorimotor.errors import EncoderError, UnreachableError
 from sensorimotor.perception.clip import CONFIG, ClipSpec, build_clip, load_clip
 from sensorimotor.perception.clip_encoder import ClipImageEncoder
 from sensorimotor.perception.modality import Image
@@ -167,5 +167,5 @@ def test_a_hub_that_cannot_be_reached_is_no_dead_end(monkeypatch):
     monkeypatch.setattr("open_clip.factory.download_pretrained", unreachable)
     monkeypatch.setattr("open_clip.factory._get_hf_config", unreachable)
     for model in ("ViT-B-32-256", "hf-hub:somebody/something"):
-        with pytest.raises(EncoderError, match=rf"cannot be downloaded .*{CONFIG}.*local-dir:FOLDER"):
+        with pytest.raises(UnreachableError, match=rf"cannot be downloaded .*{CONFIG}.*local-dir:FOLDER"):
             load_clip(ClipSpec(model=model))

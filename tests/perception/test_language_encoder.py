@@ -10,7 +10,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from sensorimotor.errors import EncoderError, SignatureError
+from sensorimotor.errors import EncoderError, SignatureError, UnreachableError
 from sensorimotor.perception.clip import Clip
 from sensorimotor.perception.language_encoder import (
     ClipTextEncoder,
@@ -156,8 +156,8 @@ def test_a_text_lies_where_open_clip_puts_it_however_many_tokens_are_read(clip):
 
 
 def test_a_name_that_cannot_be_reached_is_no_dead_end(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(EncoderError, match=r"'nobody/nothing' cannot be had .*name it: model = 'FOLDER'"):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the environment was read long ago
+    with pytest.raises(UnreachableError, match=r"'nobody/nothing' cannot be had .*name it: model = 'FOLDER'"):
         load_language(LanguageSpec(model="nobody/nothing"))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import whisper
 
-from sensorimotor.errors import EncoderError, SignatureError
+from sensorimotor.errors import EncoderError, SignatureError, UnreachableError
 from sensorimotor.perception.modality import Audio
 from sensorimotor.perception.whisper_encoder import (
     WhisperEncoder,
@@ -161,7 +161,7 @@ def test_a_download_that_fails_is_no_dead_end(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("whisper._download", unreachable)
-    with pytest.raises(EncoderError, match=r"cannot be downloaded \(no route to host\).*name it: model = 'FILE\.pt'"):
+    with pytest.raises(UnreachableError, match=r"downloaded \(no route to host\).*name it: model = 'FILE\.pt'"):
         load_whisper(WhisperSpec())
 
 
