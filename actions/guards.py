@@ -186,11 +186,11 @@ class Guards:
         self, rate: RateLimit, wanted: Any, present: Mapping[str, Any], now_ns: int
     ) -> tuple[GuardVerdict, Any]:
         """A verdict on how fast the wanted action comes, and one that is slow enough; None where there is none."""
-        # Before anything was executed, the device is taken to be where its safe action is.
-        reference = rate.reference(self._safely(present)[0])
-        if reference is None:
+        if rate.reference is None:  # before anything was executed, the device is taken to be where its safe action is
+            rate.start(self._safely(present)[0])
+        if rate.reference is None:
             return GuardVerdict("rate", "pass", "where it stands is not known"), wanted
-        slowed, cut = rate.slow(wanted, reference, now_ns)
+        slowed, cut = rate.slow(wanted, now_ns)
         if beyond := self._range.outside(slowed):
             return GuardVerdict("rate", "hold", f"the limits cannot be reached at this rate: {beyond}"), None
         return GuardVerdict("rate", "clip" if cut else "pass", cut), slowed

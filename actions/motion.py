@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sensorimotor.actions.range import as_action
 from sensorimotor.actions.space import ActionSpace
 
 LONGEST_PERIODS = 2
@@ -32,46 +31,52 @@ class RateLimit:
         self.forget()
 
     def forget(self) -> None:
-        """Measure the next action from the safe action again."""
-        self._last: np.ndarray | None = None
+        """Measure the next action from where the device is said to be, not from what it was told."""
+        self._reference: np.ndarray | None = None
         self._at_ns: int | None = None
         self._changed_ns: list[int | None] = [None] * self._space.size
+
+    @property
+    def reference(self) -> np.ndarray | None:
+        """What the next action is measured from, float64 `(size,)`; None: nothing is known of where the device is."""
+        return self._reference
+
+    def start(self, action: Any) -> None:
+        """The device is where this action leads; None: that is not known."""
+        self._reference = None if action is None else np.array(action, np.float64).ravel()
 
     def remember(self, executed: Any, now_ns: int) -> None:
         """Measure the next action from this one; None: the device holds, at what it was told last."""
         if executed is not None:
             values = np.array(executed, np.float64).ravel()
-            if self._last is not None:
-                for i in np.flatnonzero(values != self._last):
+            if self._switches and self._reference is not None:
+                for i in np.flatnonzero(values != self._reference):
                     self._changed_ns[i] = now_ns
-            self._last = values
+            self._reference = values
         self._at_ns = now_ns
 
-    def reference(self, safe: Any) -> np.ndarray | None:
-        """What the next action is measured from: the last one, or before any the safe one; None: nothing is known."""
-        if self._last is not None:
-            return self._last
-        action = None if safe is None else as_action(self._space, safe)
-        return None if action is None else np.array(action, np.float64).ravel()
-
-    def slow(self, action: np.ndarray, reference: np.ndarray | None, now_ns: int) -> tuple[np.ndarray, str]:
-        """The action that is nearest to `action` and can be had at the rate, and what was cut; empty where nothing."""
-        if reference is None:
-            return action, ""
+    def slow(self, action: np.ndarray, now_ns: int) -> tuple[np.ndarray, str]:
+        """The action nearest to `action` that the rate allows, and what was cut; empty where nothing was."""
+        reference = self._reference
+        assert reference is not None, "ask only where it is known"
         wanted = action.ravel().astype(np.float64)
         allowed = self._kept(wanted, reference, now_ns) if self._switches else self._near(wanted, reference, now_ns)
         cut = np.flatnonzero(allowed != wanted)
+        if not len(cut):
+            return action, ""
         reason = ", ".join(
-            f"{self._space.label(i)} {reference[i]:.6g} → {wanted[i]:.6g} at {self._rate[i]:g}/s" for i in cut
+            f"{self._space.label(int(i))} {reference[i]:.6g} → {wanted[i]:.6g} at {self._rate[i]:g}/s" for i in cut
         )
         return allowed.reshape(action.shape).astype(action.dtype), reason
 
     def _near(self, wanted: np.ndarray, reference: np.ndarray, now_ns: int) -> np.ndarray:
         since_ns = self._period_ns if self._at_ns is None else now_ns - self._at_ns
         seconds = min(max(since_ns, 0), LONGEST_PERIODS * self._period_ns) / 1e9
-        with np.errstate(invalid="ignore"):  # without a rate and without time: ∞ × 0
-            step = np.where(np.isinf(self._rate), np.inf, self._rate * seconds)
+        # Without a rate and without time, ∞ × 0 is no number.
+        step = self._rate * seconds if seconds else np.where(np.isinf(self._rate), np.inf, 0.0)
         low, high = reference - step, reference + step
+        if ((wanted >= low) & (wanted <= high)).all():
+            return wanted
         dtype = self._space.space.dtype
         assert dtype is not None
         if dtype.kind != "f":

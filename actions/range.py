@@ -72,9 +72,12 @@ class Range:
         """Which dimensions of an action are beyond their limits, and by what; empty where none is."""
         if not self._box:
             return ""
+        inside = (action >= self._low) & (action <= self._high)
+        if inside.all():
+            return ""
         values, low, high = np.ravel(action), self._low.ravel(), self._high.ravel()
         beyond = []
-        for i in np.flatnonzero(~((values >= low) & (values <= high))):
+        for i in np.flatnonzero(~inside):
             sign, limit = ("<", low[i]) if values[i] < low[i] else (">", high[i])
             beyond.append(f"{self._space.label(int(i))} {values[i]:.6g} {sign} {limit:.6g}")
         return ", ".join(beyond)
@@ -84,7 +87,7 @@ class Range:
         if not self._box:
             return action
         # Clipped first: what is too large for the type would become infinite or wrap around.
-        return np.clip(action, self._low, self._high).astype(self._low.dtype)
+        return np.minimum(np.maximum(action, self._low), self._high).astype(self._low.dtype, copy=False)
 
 
 def _finite(limits: np.ndarray) -> np.ndarray:
