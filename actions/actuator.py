@@ -1,7 +1,10 @@
 """Actuators: where actions go, all of them told in the same way."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,25 @@ class Command:
     expires_ns: int
     held: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """The command as plain JSON types: what a receiver gets."""
+        action = self.action.tolist() if isinstance(self.action, np.ndarray | np.generic) else self.action
+        return {**asdict(self), "action": action}
+
+    def to_line(self) -> bytes:
+        """The command as one line of JSON, without the line's end.
+
+        Raises:
+            ValueError: The action has NaN or infinity in it, which no receiver should see.
+
+        >>> Command(1, "go", 7, 100, 200, held=False).to_line()
+        b'{"action": 1, "label": "go", "step": 7, "decided_ns": 100, "expires_ns": 200, "held": false}'
+        """
+        return json.dumps(self.to_json(), allow_nan=False).encode()
+
 
 class Actuator(Protocol):
-    """A sink of actions.
+    """A sink of actions. It is used by one thread at a time.
 
     Attributes:
         target: What it is, for people and traces; without credentials.
@@ -35,10 +54,12 @@ class Actuator(Protocol):
     target: str
 
     def open(self) -> None:
-        """Get ready.
+        """Get ready; may be called again after `close` or an error.
+
+        It does not connect where that takes time: `send` does, which has a limit.
 
         Raises:
-            ActuatorError: It cannot be reached or does not exist.
+            ActuatorError: It does not exist.
         """
         ...
 

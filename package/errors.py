@@ -64,6 +64,10 @@ class RecipeError(UsageError):
     """A training recipe has a key that is missing, unknown or wrong."""
 
 
+class GuardError(UsageError):
+    """An operator's guards have a key that is missing, unknown or wrong, or allow more than the policy promises."""
+
+
 class DataError(SensorimotorError):
     """A data set is missing, damaged, incomplete, or not what it says it is."""
 
@@ -98,6 +102,10 @@ class SensorError(SensorimotorError):
 
 class ActuatorError(SensorimotorError):
     """An action could not be delivered."""
+
+
+class TraceError(SensorimotorError):
+    """A trace is missing, damaged, or newer than this version can read."""
 
 
 class OutputPathError(SensorimotorError):

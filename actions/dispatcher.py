@@ -1,0 +1,211 @@
+"""Between the loop and an actuator: a slow or dead device costs commands, never time.
+
+One thread, one slot: the newest command takes the place of one that still waits, and none is sent after its time.
+"""
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+from sensorimotor.actions.actuator import Actuator, Command
+from sensorimotor.clock import Clock
+from sensorimotor.errors import ActuatorError
+
+T = TypeVar("T")
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
+"""How long a device that failed twice in a row is left alone; twice as long after each further failure."""
+
+OVERDUE = 2
+"""A command that takes this many times its time-out is taken not to come back."""
+
+CLOSING_S = 2.0
+"""How long closing may take, the last command included."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchCounts:
+    """What became of the commands.
+
+    Attributes:
+        sent: Delivered.
+        replaced: A newer one came before they could be sent.
+        expired: Their time was over before they could be sent.
+        failed: The actuator refused them, was not there, or took too long.
+        waited: Came while a device that had failed was left alone.
+    """
+
+    sent: int = 0
+    replaced: int = 0
+    expired: int = 0
+    failed: int = 0
+    waited: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActuatorEvent:
+    """Something that happened to the actuator, for the trace and for its health."""
+
+    what: Literal["lost", "recovered", "abandoned"]
+    at_ns: int
+    reason: str
+
+
+class Dispatcher:
+    """Sends commands from a thread of its own; use as a context manager or call `close`.
+
+    Args:
+        actuator: Where to.
+        clock: The clock that commands expire on.
+        timeout_s: The most that one command may take; less where it expires sooner.
+        jitter: Gives numbers from 0 to 1, which spread the times of reconnecting.
+    """
+
+    def __init__(
+        self, actuator: Actuator, clock: Clock, *, timeout_s: float, jitter: Callable[[], float] = random.random
+    ):
+        self._actuator, self._clock, self._timeout_s, self._jitter = actuator, clock, timeout_s, jitter
+        self._changed = threading.Condition()
+        self._slot: Command | None = None
+        self._closing = self._abandoned = self._open = False
+        self._began_ns: int | None = None
+        self._failures, self._not_before_ns, self._trouble = 0, 0, ""
+        self._counts = DispatchCounts()
+        self._events: deque[ActuatorEvent] = deque(maxlen=256)
+        self._durations_s: deque[float] = deque(maxlen=4096)
+        self._thread = threading.Thread(target=self._run, name=f"dispatch to {actuator.target}", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Dispatcher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def counts(self) -> DispatchCounts:
+        """What became of the commands so far."""
+        with self._changed:
+            return self._counts
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the actuator: the last command failed, or does not come back; empty where nothing is."""
+        began_ns = self._began_ns
+        if not self._trouble and began_ns is not None:
+            busy_s = (self._clock.now_ns() - began_ns) / 1e9
+            if busy_s > OVERDUE * self._timeout_s:
+                return f"{self._actuator.target} has been busy with one action for {busy_s:.1f} s"
+        return self._trouble
+
+    def offer(self, command: Command) -> None:
+        """Have a command sent as soon as it can be. Never waits."""
+        with self._changed:
+            if self._closing:
+                return
+            if self._slot is not None:
+                self._count("replaced")
+            self._slot = command
+            self._changed.notify()
+
+    def events(self) -> list[ActuatorEvent]:
+        """What has happened since this was asked last."""
+        return _drained(self._events)
+
+    def durations_s(self) -> list[float]:
+        """How long each command took that was delivered since this was asked last (s)."""
+        return _drained(self._durations_s)
+
+    def close(self, last: Command | None = None, within_s: float = CLOSING_S) -> bool:
+        """Send one last command (the safe action) if that can be done, and let go of the actuator.
+
+        Returns:
+            Whether it ended in time; if not, its thread is left behind and sends nothing more.
+        """
+        with self._changed:
+            if not self._closing:
+                self._closing = True
+                if last is not None and self._slot is not None:
+                    self._count("replaced")
+                self._slot = last or self._slot
+                self._changed.notify()
+        self._thread.join(within_s)
+        with self._changed:
+            if self._thread.is_alive() and not self._abandoned:
+                self._abandoned = True
+                self._tell("abandoned", f"{self._actuator.target} did not come back within {within_s:g} s")
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._slot is not None or self._closing)
+                command, self._slot, last = self._slot, None, self._closing
+            if command is not None:
+                self._began_ns = self._clock.now_ns()
+                self._deliver(command, last)
+                self._began_ns = None
+            with self._changed:
+                if self._abandoned or (self._closing and self._slot is None):
+                    break
+        self._close()
+
+    def _deliver(self, command: Command, last: bool) -> None:
+        if not last and self._clock.now_ns() < self._not_before_ns:
+            return self._count("waited")
+        try:
+            if not self._open:
+                self._actuator.open()
+                self._open = True
+            left_s = (command.expires_ns - self._clock.now_ns()) / 1e9
+            if left_s <= 0:
+                return self._count("expired")
+            began = time.perf_counter()
+            self._actuator.send(command, min(self._timeout_s, left_s))
+            self._durations_s.append(time.perf_counter() - began)
+        except ActuatorError as error:
+            return self._failed(str(error))
+        except Exception as error:  # noqa: BLE001 (an actuator may be anyone's code; the next command still goes out)
+            return self._failed(f"{self._actuator.target} raised {type(error).__name__}: {error}")
+        self._count("sent")
+        self._failures = 0
+        if self._trouble:
+            self._trouble = ""
+            self._tell("recovered", f"{self._actuator.target} takes actions again")
+        return None
+
+    def _failed(self, reason: str) -> None:
+        self._count("failed")
+        self._close()
+        self._failures += 1
+        if self._failures > 1:
+            backoff_s = min(FIRST_BACKOFF_S * 2.0 ** min(self._failures - 2, 30), LONGEST_BACKOFF_S)
+            self._not_before_ns = self._clock.now_ns() + round(backoff_s * (0.5 + self._jitter() / 2) * 1e9)
+        if not self._trouble:
+            self._tell("lost", reason)
+        self._trouble = reason
+
+    def _close(self) -> None:
+        self._open = False
+        try:
+            self._actuator.close()
+        except Exception as error:  # noqa: BLE001 (as above: there is nothing left to let go of)
+            self._trouble = self._trouble or f"{self._actuator.target} cannot be closed: {error}"
+
+    def _count(self, what: str) -> None:
+        with self._changed:
+            self._counts = replace(self._counts, **{what: getattr(self._counts, what) + 1})
+
+    def _tell(self, what: Literal["lost", "recovered", "abandoned"], reason: str) -> None:
+        self._events.append(ActuatorEvent(what, self._clock.now_ns(), reason))
+
+
+def _drained(queue: deque[T]) -> list[T]:
+    taken = []
+    while queue:  # the other thread only adds
+        taken.append(queue.popleft())
+    return taken
