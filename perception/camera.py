@@ -33,6 +33,7 @@ class Camera:
 
     paced = True
     noisy = True
+    reopens = True
 
     def __init__(
         self,

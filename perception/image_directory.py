@@ -35,6 +35,7 @@ class ImageDirectory:
     """
 
     noisy = False
+    reopens = False
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class Microphone:
 
     paced = True
     noisy = False
+    reopens = True
 
     def __init__(self, device: int | str | None, modality: Audio, *, clock: Clock, limit_ms: float = LIMIT_MS):
         self._portaudio = live_library("sounddevice", "sounddevice", "a microphone")

@@ -4,11 +4,13 @@ import ipaddress
 import json
 import select
 import socket
+from contextlib import suppress
 
 import numpy as np
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import ObservationError, SensorError
+from sensorimotor.perception.held import Held
 from sensorimotor.perception.lines import LOOK_S, Lines
 from sensorimotor.perception.modality import State
 from sensorimotor.perception.sensor import Losses, Sample
@@ -30,7 +32,7 @@ class WrongReading(ValueError):  # noqa: N818 (it is told and counted, and no er
 
 
 def parse_reading(text: str | bytes, name: str, modality: State) -> np.ndarray:
-    """A state in JSON: a list of numbers, or an object with such a list under the input's name; the rest of it is let be.
+    """A state in JSON: a list of numbers, or an object with such a list under the input's name.
 
     Raises:
         WrongReading: It is none; the message says what was expected and what came.
@@ -87,7 +89,8 @@ class LinesOfReadings:
         clock: Stamps them.
     """
 
-    paced, noisy, interval_s = True, False, None
+    paced, noisy, reopens = True, False, False
+    interval_s: float | None = None
 
     def __init__(self, descriptor: int, name: str, modality: State, *, clock: Clock):
         self._descriptor = descriptor
@@ -134,14 +137,15 @@ class UdpReadings:
         port: Where it listens, after `open`.
     """
 
-    paced, noisy, interval_s = True, False, None
+    paced, noisy, reopens = True, False, False
+    interval_s: float | None = None
 
     def __init__(self, host: str, port: int, name: str, modality: State, *, clock: Clock):
         self.host, self.port = host, port
         self.source = f"udp://{f'[{host}]' if ':' in host else host}:{port}"
         self.losses = Losses()
         self._form = name, modality, clock
-        self._socket: socket.socket | None = None
+        self._held: Held[socket.socket] | None = None
 
     def open(self) -> str | None:
         """Begin to listen; a line warns where other machines can send.
@@ -161,7 +165,7 @@ class UdpReadings:
                 raise
         except OSError as error:
             raise SensorError(f"{self.source}: cannot listen there: {error.strerror or error}") from error
-        self._socket, self.port = listening, listening.getsockname()[1]
+        self._held, self.port = Held(listening, socket.socket.close, self.source), listening.getsockname()[1]
         self._parse = _Parser(*self._form, self.losses)
         if ipaddress.ip_address(address[0]).is_loopback:
             return None
@@ -174,23 +178,19 @@ class UdpReadings:
             SensorError: It was closed.
         """
         while True:
-            listening = self._socket
-            if listening is None:
+            held = self._held
+            if held is None:
                 raise SensorError(f"{self.source} is closed")
             wait_s = max(min(timeout_s, LOOK_S), 0.0)
-            try:
+            with held.use() as listening, suppress(BlockingIOError):  # a datagram with a wrong checksum
                 if select.select([listening], [], [], wait_s)[0]:
                     return self._parse(listening.recv(MAX_BYTES))
-            except BlockingIOError:  # a datagram with a wrong checksum
-                continue
-            except (OSError, ValueError) as error:  # ValueError: closed in another thread
-                raise SensorError(f"{self.source} is closed") from error
             timeout_s -= wait_s
             if timeout_s <= 0:
                 return None
 
     def close(self) -> None:
         """Stop listening. May be called twice."""
-        listening, self._socket = self._socket, None
-        if listening is not None:
-            listening.close()
+        held, self._held = self._held, None
+        if held is not None:
+            held.let_go()

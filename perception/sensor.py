@@ -89,6 +89,7 @@ class Sensor(Protocol):
         interval_s: How far apart samples should be (s); None where nobody can say: words, datagrams.
         noisy: Whether no two samples are ever the same while it works, as with a camera: then repeats mean that it is
             frozen.
+        reopens: Whether to open it again may help where nothing comes any more: devices and connections, but not files.
         losses: What it threw away, and what it has to tell.
     """
 
@@ -96,6 +97,7 @@ class Sensor(Protocol):
     paced: bool
     interval_s: float | None
     noisy: bool
+    reopens: bool
     losses: Losses
 
     def open(self) -> str | None:

@@ -51,7 +51,7 @@ class SoundStream:
     ):
         self._av = live_library("av", "av", "reading sound")
         self.source = redacted(location)
-        self._live = is_url(location)
+        self._live = self.reopens = is_url(location)
         self.paced = real_time or self._live
         self.interval_s: float | None = None if self._live else CHUNK_S
         self.losses = Losses()
@@ -94,7 +94,7 @@ class SoundStream:
             raise SensorError(f"{self.source} is closed")
         if self._next is None:
             with held.use():
-                self._next = next(self._chunks, None)
+                self._next = self._decode()
             if self._next is None:
                 if self._live:
                     raise SensorError(f"{self.source}: the stream was ended by its sender")
@@ -106,6 +106,14 @@ class SoundStream:
         self._given += len(sound)
         self._sequence += 1
         return Sample(sound, self._clock.now_ns(), self._sequence, end_s)
+
+    def _decode(self) -> np.ndarray | None:
+        try:
+            return next(self._chunks, None)
+        except SensorError as error:
+            if self._live:
+                raise
+            raise StreamEnded(f"{error}; what comes after that is lost") from error  # not to be played from the start
 
     def _cut(self, source: Source) -> Iterator[np.ndarray]:
         """Chunks of a file, all but the last equally long; of an address, what has come."""
@@ -127,7 +135,7 @@ class SoundStream:
             if frame is None:
                 continue
             form = frame.format.name, frame.sample_rate, frame.layout.name
-            if planes is None or form != planes[0]:  # a stream may change in the middle
+            if planes is None or convert is None or form != planes[0]:  # a stream may change in the middle
                 if convert is not None:
                     yield convert(np.zeros((0, 1), np.float32), last=True)
                 planes = form, self._av.AudioResampler(format="fltp")  # the sample format only

@@ -33,6 +33,7 @@ class VideoFile:
     """
 
     noisy = False
+    reopens = False
 
     def __init__(
         self,
@@ -93,14 +94,17 @@ class VideoFile:
         return Sample(self._fit(pixels), self._clock.now_ns(), self._sequence, time_s)
 
     def _decode(self) -> tuple[float, Any]:
-        for frame in self._frames:
-            self._sequence += 1
-            if frame is None:
-                continue
-            time_s = frame.time if frame.time is not None else self._sequence * (self.interval_s or 0.04)
-            if self._sequence == 0:
-                self._first_s = time_s
-            return time_s - self._first_s, frame
+        try:
+            for frame in self._frames:
+                self._sequence += 1
+                if frame is None:
+                    continue
+                time_s = frame.time if frame.time is not None else self._sequence * (self.interval_s or 0.04)
+                if self._sequence == 0:
+                    self._first_s = time_s
+                return time_s - self._first_s, frame
+        except SensorError as error:
+            raise StreamEnded(f"{error}; what comes after that is lost") from error  # not to be played from the start
         raise StreamEnded(f"{self.source} has been played to its end")
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ class VideoStream:
 
     paced = True
     noisy = True
+    reopens = True
 
     def __init__(
         self,

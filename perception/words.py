@@ -26,7 +26,8 @@ class FixedWords:
         ObservationError: It is too long, or not valid unicode.
     """
 
-    paced, noisy, interval_s = True, False, None
+    paced, noisy, reopens = True, False, False
+    interval_s: float | None = None
 
     def __init__(self, text: str, modality: Text, *, clock: Clock):
         self._text, self._clock = modality.check("text", text), clock
@@ -62,7 +63,8 @@ class LinesOfWords:
         clock: Stamps them.
     """
 
-    paced, noisy, interval_s = True, False, None
+    paced, noisy, reopens = True, False, False
+    interval_s: float | None = None
 
     def __init__(self, descriptor: int, modality: Text, *, clock: Clock):
         self._modality, self._clock, self._descriptor = modality, clock, descriptor
@@ -115,7 +117,8 @@ class FileOfWords:
         wait: How to wait between looks; for tests.
     """
 
-    paced, noisy, interval_s = True, False, None
+    paced, noisy, reopens = True, False, False
+    interval_s: float | None = None
 
     def __init__(self, path: Path, modality: Text, *, clock: Clock, wait: Wait | None = None):
         self._path, self._modality, self._clock = path, modality, clock

@@ -1,5 +1,6 @@
 """What all tests share: reproducible property tests without a stopwatch, torch on one thread, and a small policy."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -169,3 +170,13 @@ def observation(golden_steps):
     """A real observation with all inputs."""
     steps, _ = golden_steps
     return next(step.observation for step in steps if len(step.observation) == 3)
+
+
+@pytest.fixture(scope="session")
+def mjpeg():
+    """The module of the loopback camera: `with mjpeg.MjpegCamera() as camera`."""
+    path = Path(__file__).parent / "perception" / "mjpeg_camera.py"
+    spec = importlib.util.spec_from_file_location("mjpeg_camera", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
