@@ -18,7 +18,6 @@ _NETWORK = "http,https,tcp,tls,crypto,httpproxy,udp,rtp,srtp,rtsp,rtsps,rtmp,rtm
 """What an address may lead to: never to a file of this machine."""
 
 _LOW_DELAY = {
-    "fflags": "nobuffer",
     "probesize": "500000",  # bytes, and microseconds below: as much as it takes to find the size of an H.264 stream
     "analyzeduration": "500000",
     "protocol_whitelist": _NETWORK,
@@ -68,6 +67,10 @@ class Source:
         options = {"protocol_whitelist": "file"}
         if live:
             options = dict(_LOW_DELAY)
+            if kind == "video":
+                options["fflags"] = (
+                    "nobuffer"  # frames that came while connecting are old; of sound nothing is left out
+                )
             if location.startswith(("rtsp:", "rtsps:")):
                 options["rtsp_transport"] = "tcp"  # by UDP frames come torn
         with self._explained():

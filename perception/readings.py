@@ -57,8 +57,11 @@ def parse_reading(text: str | bytes, name: str, modality: State) -> np.ndarray:
         raise WrongReading("wrong shape", f"input {name!r}: expected {expected}, got {got}")
     try:
         return modality.check(name, form)
-    except (ObservationError, OverflowError) as error:
-        raise WrongReading("not finite", f"{error}") from error
+    except ObservationError as error:
+        raise WrongReading("not finite", str(error)) from error
+    except OverflowError as error:  # an integer of hundreds of digits
+        message = f"input {name!r}: expected {expected}, got a number beyond all limits"
+        raise WrongReading("not finite", message) from error
 
 
 class _Parser:

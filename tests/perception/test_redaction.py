@@ -34,7 +34,9 @@ def test_no_user_and_no_password_is_printed_whatever_is_in_it(user, password):
     assert "Zq7" not in redacted(f"rtsp://{user}:{password}@camera.local:554/live/main?channel=1")
 
 
-@given(key=st.from_regex(r"[a-z_]{1,10}zz", fullmatch=True), value=st.from_regex(r"[A-Za-z0-9%+/=]*Zq7", fullmatch=True))
+@given(
+    key=st.from_regex(r"[a-z_]{1,10}zz", fullmatch=True), value=st.from_regex(r"[A-Za-z0-9%+/=]*Zq7", fullmatch=True)
+)
 def test_no_value_of_an_unknown_key_is_printed(key, value):
     assert "Zq7" not in redacted(f"http://cam/video?channel=2&{key}={value}")
 
