@@ -4,6 +4,8 @@ A sensor is read by one thread. It says when a sample was in hand, on the clock 
 says of the time is kept beside it and never trusted for ages.
 """
 
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +35,50 @@ class Sample:
     device_s: float | None = None
 
 
+class Losses:
+    """What was thrown away, counted by cause, and what a person should be told; any thread may write and read.
+
+    >>> losses = Losses()
+    >>> losses.count("torn")
+    >>> losses.count("torn", 2)
+    >>> losses.totals()
+    {'torn': 3}
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._lines: dict[str, None] = {}
+
+    def count(self, cause: str, number: int = 1) -> None:
+        """So many more were lost for this cause."""
+        if number:
+            with self._lock:
+                self._counts[cause] += number
+
+    def first(self, cause: str) -> bool:
+        """Count one; whether it was the first for this cause."""
+        with self._lock:
+            self._counts[cause] += 1
+            return self._counts[cause] == 1
+
+    def tell(self, line: str) -> None:
+        """Have this told to a person; the same line twice in a row is told once."""
+        with self._lock:
+            self._lines[line] = None
+
+    def totals(self) -> dict[str, int]:
+        """Cause → how many, since the beginning."""
+        with self._lock:
+            return dict(self._counts)
+
+    def told(self) -> list[str]:
+        """The lines since the last call."""
+        with self._lock:
+            lines, self._lines = list(self._lines), {}
+            return lines
+
+
 class Sensor(Protocol):
     """A source of samples of one input.
 
@@ -40,10 +86,19 @@ class Sensor(Protocol):
         source: What it is, for people and traces; without credentials.
         paced: Whether samples come in their own time (a camera, or a file in real time). If not, the next one is there
             as soon as it is asked for, and nothing is ever late or dropped.
+        interval_s: How far apart samples should be (s); None where nobody can say: words, datagrams.
+        noisy: Whether no two samples are ever the same while it works, as with a camera: then repeats mean that it is
+            frozen.
+        reopens: Whether to open it again may help where nothing comes any more: devices and connections, but not files.
+        losses: What it threw away, and what it has to tell.
     """
 
     source: str
     paced: bool
+    interval_s: float | None
+    noisy: bool
+    reopens: bool
+    losses: Losses
 
     def open(self) -> str | None:
         """Connect; may be called again after `close` or an error.
@@ -59,6 +114,9 @@ class Sensor(Protocol):
     def read(self, timeout_s: float) -> Sample | None:
         """The next sample, or None where none came within `timeout_s`.
 
+        A driver or a network library may hold it up for longer than that: whether samples are late is judged by
+        another thread than the one that reads.
+
         Raises:
             StreamEnded: There will be no more.
             SensorError: It is gone; `open` may bring it back.
@@ -66,5 +124,8 @@ class Sensor(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the device; a `read` in another thread ends soon. May be called twice."""
+        """Let go of the device, now or as soon as a `read` in another thread comes back; never waits for that one.
+
+        May be called twice.
+        """
         ...

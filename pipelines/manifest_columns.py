@@ -7,11 +7,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from sensorimotor.errors import DataError
+from sensorimotor.perception.extensions import CLIPS, IMAGES, SOUNDS
 from sensorimotor.pipelines.episodes import Feature
 from sensorimotor.pipelines.media import (
-    CLIPS,
-    IMAGES,
-    SOUNDS,
     decode_clip,
     decode_image,
     decode_sound,

@@ -21,9 +21,6 @@ MAX_CLIP_BYTES = 2**30
 MAX_PEAK = 2.0
 """Lossy formats decode a little beyond 1, which is cut off; what is further out was never scaled to [-1, 1]."""
 
-IMAGES = frozenset(("bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp"))
-SOUNDS = frozenset(("aac", "aif", "aiff", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav"))
-CLIPS = frozenset(("avi", "gif", "m4v", "mkv", "mov", "mp4", "webm"))
 _SOUNDFILE = frozenset(("aif", "aiff", "flac", "oga", "ogg", "wav"))
 
 

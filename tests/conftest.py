@@ -3,6 +3,7 @@
 One is trained; the other has no network: arithmetic simple enough to know what must come out.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -249,3 +250,13 @@ def seen():
         "instruction": "go to the ball",
         "joints": np.array([0.1, -0.2], np.float32),
     }
+
+
+@pytest.fixture(scope="session")
+def mjpeg():
+    """The module of the loopback camera: `with mjpeg.MjpegCamera() as camera`."""
+    path = Path(__file__).parent / "perception" / "mjpeg_camera.py"
+    spec = importlib.util.spec_from_file_location("mjpeg_camera", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
