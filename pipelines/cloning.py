@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sensorimotor.errors import DataError
 from sensorimotor.models.checkpoint import Checkpoint
 from sensorimotor.models.licences import warn_of_restrictions
 from sensorimotor.models.network import Network
 from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.modality import Audio, Text
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
-from sensorimotor.pipelines.contract import bind
+from sensorimotor.pipelines.contract import bind, require_alike
 from sensorimotor.pipelines.episode_batches import EpisodeBatch, EpisodeBatches
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe
 from sensorimotor.pipelines.episodes import Source
@@ -24,6 +25,7 @@ from sensorimotor.pipelines.examples import (
     acted,
     action_statistics,
     examples,
+    require_seen,
     require_short,
     state_statistics,
     tokenizer_for,
@@ -76,8 +78,16 @@ class EpisodeLesson:
             mine, theirs = split(len(shown), data.held_out, recipe.seed)
         report("data", {"what": f"{len(shown)} episodes of {data.path}", "total": len(shown)})
         done = [action for i in mine for action in acted(shown.episode(i), recipe.signature.action.feature)[1]]
+        if not done:
+            raise DataError(
+                f"{data.path}: no step of {len(mine)} episodes has an {recipe.signature.action.feature!r}: there is "
+                "nothing to imitate"
+            )
         self._bound = bind(recipe.signature, shown, done)
+        if other is not shown:
+            require_alike(self._bound, shown, other, str(data.held_out_path))
         learnt = examples(shown, self._bound, mine)
+        require_seen(learnt, self._bound)
         held_out = examples(other, self._bound, theirs)
         report("made", {"count": len(shown)})
         statistics = state_statistics(learnt, self._bound)
