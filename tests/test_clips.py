@@ -69,7 +69,6 @@ def test_with_all_inputs_nearly_every_clip_is_labelled_right(judged):
 
 
 def test_two_inputs_that_must_be_put_together_are(judged):
-    """Also the picture and the sound, which are never there with nothing else while it learns."""
     pairs = [inputs for inputs in judged if inputs.count("+") == 1 and enough(inputs)]
     assert sorted(pairs) == ["camera + gauges", "camera + mic", "caption + gauges", "mic + caption"]
     assert {inputs: judged[inputs]["accuracy"] for inputs in pairs if judged[inputs]["accuracy"] < 0.98} == {}
