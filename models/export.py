@@ -53,7 +53,7 @@ def export(
         out: The bundle's directory; an older bundle there is replaced.
         config: `name`, `description`, `metrics` and `provenance` of the policy.
         single_file: Also write `policy.onnx`, all graphs merged into one step.
-        tolerance: Largest difference of any head output or memory value.
+        tolerance: Largest difference of any head output or memory value (see `parity.difference`).
 
     Returns:
         The parity report.

@@ -13,6 +13,7 @@ from sensorimotor.actions.choice import choose, same_choice
 from sensorimotor.actions.space import ActionSpace
 from sensorimotor.errors import BundleError
 from sensorimotor.models.bundle import GOLDEN, Bundle
+from sensorimotor.models.parity import difference
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed
@@ -76,14 +77,15 @@ def verify_golden(bundle: Bundle, policy: Policy) -> dict[str, Any]:
     """Replay the golden set of a bundle on this machine.
 
     Returns:
-        `steps`, `max_error` and `tolerance` of the head outputs, `same_actions`, and whether all is `ok`.
+        `steps`, `max_error` (see `difference`) and `tolerance` of the head outputs, `same_actions`, and whether all is
+        `ok`.
 
     Raises:
         BundleError: The bundle has no golden set.
     """
     steps, starts, expected = load_golden(bundle.file(GOLDEN), bundle.signature)
     outputs = np.stack(_replay(policy, steps, starts))
-    error = float(np.abs(outputs - expected).max())
+    error = difference(outputs, expected)
     tolerance = float(bundle.config["parity"]["tolerance"])
     same = sum(_same(bundle.signature.action_space, *pair) for pair in zip(outputs, expected, strict=True))
     return {

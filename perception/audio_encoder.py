@@ -97,6 +97,10 @@ class AudioEncoder(nn.Module):
         if self.modality.mode == "utterance":
             mean = (features * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True).clamp(min=1)
             features = features - mean
+        else:
+            # Silence is 0, like what lies behind the end. At -1 it would be most of every feature, and what is heard a
+            # small part that layer norms all but remove: a rising tone was then not told from a falling one.
+            features = features + 1.0
         return features * weight, mask
 
     def listen(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

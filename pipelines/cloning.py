@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sensorimotor.errors import DataError
 from sensorimotor.models.checkpoint import Checkpoint
 from sensorimotor.models.export import require_exportable
 from sensorimotor.models.licences import warn_of_restrictions
@@ -17,7 +18,7 @@ from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.modality import Audio, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
-from sensorimotor.pipelines.contract import bind
+from sensorimotor.pipelines.contract import bind, require_alike
 from sensorimotor.pipelines.episode_batches import EpisodeBatch, EpisodeBatches
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe
 from sensorimotor.pipelines.episodes import Source
@@ -26,6 +27,7 @@ from sensorimotor.pipelines.examples import (
     acted,
     action_statistics,
     examples,
+    require_seen,
     require_short,
     state_statistics,
     tokenizer_for,
@@ -75,10 +77,19 @@ class EpisodeLesson:
         self._recipe, self._device = recipe, device
         parts = parts or open_parts(recipe)
         shown, other = parts.shown, parts.other
-        report("data", {"what": f"{len(shown)} episodes of {recipe.data.path}", "total": len(shown)})
+        path = recipe.data.path
+        report("data", {"what": f"{len(shown)} episodes of {path}", "total": len(shown)})
         done = [action for i in parts.learnt for action in acted(shown.episode(i), recipe.signature.action.feature)[1]]
+        if not done:
+            raise DataError(
+                f"{path}: no step of {len(parts.learnt)} episodes has an {recipe.signature.action.feature!r}: there is "
+                "nothing to imitate"
+            )
         self._bound = bind(recipe.signature, shown, done)
+        if other is not shown:
+            require_alike(self._bound, shown, other, str(recipe.data.held_out_path))
         learnt = examples(shown, self._bound, parts.learnt)
+        require_seen(learnt, self._bound)
         held_out = examples(other, self._bound, parts.held_out)
         report("made", {"count": len(shown)})
         statistics = state_statistics(learnt, self._bound)

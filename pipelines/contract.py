@@ -84,6 +84,36 @@ def feature_of(source: Source, name: str, where: str) -> Feature:
     raise RecipeError(f"{where}: the data have no {name!r}; {hint}They have {', '.join(source.features)}")
 
 
+def require_alike(bound: Bound, learnt: Source, held_out: Source, where: str) -> None:
+    """Refuse data to be judged on that are of another kind than those that are learnt from.
+
+    Args:
+        bound: What is used of them.
+        learnt: The data that are learnt from.
+        held_out: The others.
+        where: What to call those in a message.
+
+    Raises:
+        RecipeError: They lack a feature; the nearest is suggested.
+        DataError: A feature is of another kind or size, or they have another rate.
+    """
+    for name in (*bound.features.values(), bound.action):
+        theirs, ours = feature_of(held_out, name, where), learnt.features[name]
+        if (theirs.kind, theirs.shape, theirs.stream) != (ours.kind, ours.shape, ours.stream):
+            raise DataError(
+                f"{where}: expected {name} to be {_described(ours)}, as in what is learnt from, found "
+                f"{_described(theirs)}: make both alike"
+            )
+    if (learnt.rate_hz or 0) and abs((held_out.rate_hz or 0) / (learnt.rate_hz or 1) - 1) > 0.01:
+        rate = f"{held_out.rate_hz:g} steps a second" if held_out.rate_hz else "steps that stand alone"
+        raise DataError(f"{where}: expected {learnt.rate_hz:g} steps a second, as in what is learnt from, found {rate}")
+
+
+def _described(feature: Feature) -> str:
+    shape = f" of shape {feature.shape}" if feature.shape else ""
+    return f"{'a stream of ' if feature.stream else ''}{feature.kind}{shape}"
+
+
 def _modality(name: str, entry: Input, feature: Feature) -> Image | Audio | Text | State:
     given = entry.model_dump(exclude={"feature", "critical", "max_age_s"}, exclude_none=True)
     if foreign := sorted(set(given) - OPTIONS[feature.kind]):
@@ -149,7 +179,7 @@ def _space(action: Action, feature: Feature, actions: Sequence[Any]) -> tuple[Ac
         if least < below - 1e-6 or most > above + 1e-6:
             raise RecipeError(
                 f"signature.action: {label} is limited to [{below:g}, {above:g}], but the data go from {least:g} to "
-                f"{most:g}"
+                f"{most:g}: widen low and high, or leave them out"
             )
     return Box(low, high, labels, action.units or feature.units), ()
 
@@ -187,11 +217,17 @@ def as_targets(bound: Bound, actions: Iterable[Any], where: str) -> np.ndarray:
         number: Mapping[str, int] = {label: i for i, label in enumerate(bound.labels)}
         found = list(actions)
         if unknown := sorted({str(label) for label in found} - set(number)):
-            raise DataError(f"{where}: the action {unknown[0]!r} is none of {', '.join(bound.labels)}")
+            raise DataError(
+                f"{where}: {unknown[0]!r} is none of the actions {', '.join(bound.labels)}: correct it, or name all of "
+                "them in signature.action.labels"
+            )
         return np.array([number[label] for label in found], np.int64)
     if space.space.shape == ():
         values = np.array(list(actions), np.int64)
         if len(values) and not 0 <= values.min() <= values.max() < space.size:
-            raise DataError(f"{where}: an action lies outside 0 to {space.size - 1}")
+            raise DataError(
+                f"{where}: expected choices from 0 to {space.size - 1}, found {values.min()} to {values.max()}: "
+                "correct them, or name all choices in signature.action.labels"
+            )
         return values
     return np.array(list(actions), np.float32).reshape(-1, space.size)

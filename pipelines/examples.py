@@ -111,9 +111,23 @@ def require_short(found: Sequence[Example], bound: Bound, tokenizer: Tokenizer) 
             for text in example.seen[name].values.read(sorted({int(i) for i in value[value >= 0]})):
                 if (length := tokenizer.length(text)) > modality.max_tokens:
                     raise DataError(
-                        f"{example.name}: {name} {text[:60]!r} has {length} tokens, signature.inputs.{name}.max_tokens "
-                        f"= {modality.max_tokens}"
+                        f"{example.name}: {name} {text[:60]!r} has {length} tokens, but signature.inputs.{name}."
+                        f"max_tokens = {modality.max_tokens}: shorten it, or allow more"
                     )
+
+
+def require_seen(found: Sequence[Example], bound: Bound) -> None:
+    """Refuse inputs of which there is nothing to learn from.
+
+    Raises:
+        DataError: No step has a value of one of them.
+    """
+    for name, feature in bound.features.items():
+        if not any((example.seen[name].value >= 0).any() for example in found):
+            raise DataError(
+                f"no step of {len(found)} episodes has a {feature!r}: leave out signature.inputs.{name}, or see what "
+                "the data have with `sensorimotor data inspect`"
+            )
 
 
 def state_statistics(found: Sequence[Example], bound: Bound) -> Statistics:

@@ -98,7 +98,8 @@ class ManifestSource:
     def episode(self, index: int) -> "ManifestEpisode":
         """One of them."""
         steps = slice(self._starts[index], self._starts[index + 1])
-        return ManifestEpisode(self._name(index), self._times_s[steps], self._rows[steps], self)
+        named = f"episode {self._name(index)}" if EPISODE in self._table.columns else self._name(index)
+        return ManifestEpisode(f"{named} of {self.path.name}", self._times_s[steps], self._rows[steps], self)
 
     def _name(self, index: int) -> str:
         row = int(self._rows[self._starts[index]])

@@ -238,8 +238,10 @@ def _numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.compute as pc
 
     array, present = table.columns[name], _present(table.columns[name])
+    if not present.any():
+        raise DataError(f"{table.path}, column {name!r} has no value in any row: leave it out")
     if pa.types.is_large_string(array.type):
-        first = int(np.flatnonzero(present)[0]) if present.any() else 0
+        first = int(np.flatnonzero(present)[0])
         remedy = "Correct it, or leave the column a text"
         raise _wrong(table, first, name, f"{str(array[first].as_py())[:60]!r} is no number", remedy)
     if not pa.types.is_large_list(array.type):
@@ -248,11 +250,10 @@ def _numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     else:
         rows = np.flatnonzero(present)
         lengths = np.asarray(pc.list_value_length(array.drop_null()))
-        size = int(lengths[0]) if len(lengths) else 0
+        size = int(lengths[0])
         uneven = np.flatnonzero(lengths != size) if size else [0]
         if len(uneven):
-            row = rows[uneven[0]] if len(rows) else 0
-            found = lengths[uneven[0]] if len(lengths) else 0
+            row, found = rows[uneven[0]], lengths[uneven[0]]
             expected = f"the first has {size}" if size else "at least one is needed"
             raise _wrong(table, row, name, f"a list of {found} numbers, but {expected}", "Make all equally long")
         flat = np.asarray(pc.fill_null(pc.list_flatten(array), np.nan))

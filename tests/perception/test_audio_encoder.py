@@ -208,3 +208,32 @@ def test_listening_goes_on_where_the_front_end_stops():
     assert (features[1, :, 25:] == 0).all()
     for ours, theirs in zip(net.listen(features, frames), net(sound, length), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_silence_is_nothing_to_a_window_and_to_an_utterance():
+    for mode in ("utterance", "window"):
+        features, _ = encoder(mode).bands(torch.zeros(1, 6400, 1), torch.tensor([6400]))
+        assert (features == 0).all()
+
+
+def test_a_window_soon_learns_to_tell_rising_tones_from_falling_ones():
+    """As it would not if silence were a number like any other: layer norm would leave nothing of a quiet sound."""
+    torch.manual_seed(0)
+    ear = AudioEncoder(Audio(sample_rate=RATE, seconds=0.4), 16)
+    head = torch.nn.Linear(16, 2)
+    both = [*ear.parameters(), *head.parameters()]
+    learning = torch.optim.Adam(both, 1e-3)
+    seconds, made = torch.arange(3200) / RATE, torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(40):
+        rising, low = torch.randint(2, (32,), generator=made), 300 + 600 * torch.rand(32, 1, generator=made)
+        share = torch.where(rising[:, None] == 1, seconds / 0.4, 1 - seconds / 0.4)
+        phase = 2 * math.pi * torch.cumsum(low * 2**share, 1) / RATE
+        sound = 0.2 * torch.sin(phase)[..., None] + 0.005 * noise(32, 3200, seed=int(low.sum()))
+        tokens, _ = ear(sound, torch.full((32,), 3200))
+        loss = torch.nn.functional.cross_entropy(head(tokens.mean(1)), rising)
+        learning.zero_grad()
+        loss.backward()
+        learning.step()
+        losses.append(loss.item())
+    assert max(losses[-5:]) < 0.1

@@ -96,3 +96,58 @@ class MemorySource:
 def memory():
     """What sources in memory are made of."""
     return SimpleNamespace(Track=MemoryTrack, Sound=MemorySound, Episode=MemoryEpisode, Source=MemorySource)
+
+
+@pytest.fixture(scope="session")
+def drives(memory):
+    """Builds a source in memory: `drives([3, 5])` has an episode of three steps and one of five, at 10 Hz.
+
+    A `camera` whose brightness counts the steps, `speed` (two values), a `task` that is said at the beginning, and an
+    `action`: `kind` is `text`, `choice`, `switches` or `vector`.
+    """
+    from sensorimotor.pipelines.episodes import Feature
+
+    actions = {
+        "text": (Feature("text"), lambda e, s: ("left", "right")[(e + s) % 2]),
+        "choice": (Feature("choice"), lambda e, s: (e + s) % 3),
+        "switches": (Feature("vector", (2,)), lambda e, s: np.array([e % 2, s % 2], np.float32)),
+        "vector": (Feature("vector", (2,), ("x", "y"), ("m", "m")), lambda e, s: np.array([s, -e], np.float32)),
+    }
+
+    def build(lengths, kind="vector", rate_hz=10.0, without=()):
+        feature, act = actions[kind]
+        features = {
+            "camera": Feature("image", (8, 8, 3), rate_hz=rate_hz),
+            "speed": Feature("vector", (2,), ("v", "w"), ("m/s", "rad/s")),
+            "task": Feature("text"),
+            "action": feature,
+        }
+        episodes = []
+        for e, steps in enumerate(lengths):
+            times_s = np.arange(steps) / rate_hz
+            tracks = {
+                "camera": memory.Track(times_s, [np.full((8, 8, 3), 10 * e + s, np.uint8) for s in range(steps)]),
+                "speed": memory.Track(times_s, [np.array([s, 2 * e], np.float32) for s in range(steps)]),
+                "task": memory.Track(times_s[:1], [f"drive number {e}"]),
+                "action": memory.Track(times_s, [act(e, s) for s in range(steps)]),
+            }
+            tracks |= {name: memory.Track([], []) for name in without}
+            episodes.append(memory.Episode(f"episode {e}", times_s, tracks))
+        return memory.Source(features, episodes, rate_hz)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def bound(drives):
+    """Binds such a source: `bound(drives([3]))`."""
+    from sensorimotor.pipelines.contract import bind
+    from sensorimotor.pipelines.episode_recipe import Contract
+    from sensorimotor.pipelines.examples import acted
+
+    def build(source, inputs=("camera", "speed", "task"), **contract):
+        stated = {"inputs": {name: {"max_tokens": 8} if name == "task" else {} for name in inputs}, **contract}
+        done = [one for i in range(len(source)) for one in acted(source.episode(i), "action")[1]]
+        return bind(Contract.model_validate(stated), source, done)
+
+    return build

@@ -14,8 +14,11 @@ def honest(n: int, choices: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 
 def loss(logits: np.ndarray, actions: np.ndarray) -> float:
+    """Cross-entropy where each action counts but for one in n + 2, and the others share that."""
+    share = np.full(logits.shape, 1 / (len(actions) + 2) / (logits.shape[1] - 1))
+    share[np.arange(len(actions)), actions] = 1 - 1 / (len(actions) + 2)
     shifted = logits - logits.max(1, keepdims=True)
-    return float((np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(actions)), actions]).mean())
+    return float((np.log(np.exp(shifted).sum(1)) - (share * shifted).sum(1)).mean())
 
 
 @pytest.mark.parametrize("factor", [0.25, 1.0, 3.0, 8.0])
@@ -33,9 +36,18 @@ def test_no_other_temperature_makes_the_actions_more_likely(seed, factor):
     assert loss(logits / fitted, actions) <= min(loss(logits / other, actions) for other in others) + 1e-6
 
 
-def test_logits_that_are_always_right_are_sharpened_and_always_wrong_ones_flattened_to_the_bounds():
+@pytest.mark.parametrize("n", [2, 20, 400])
+@pytest.mark.parametrize("margin", [0.5, 2.0, 20.0])
+def test_who_is_always_right_is_as_sure_as_so_many_decisions_allow(n, margin):
+    actions = np.arange(n) % 2
+    logits = margin * np.eye(2)[actions]
+    sharpened = logits / fit_temperature(logits, actions)
+    confidence = 1 / (1 + np.exp(-np.ptp(sharpened, axis=1)))
+    assert confidence == pytest.approx((n + 1) / (n + 2), abs=1e-4)
+
+
+def test_logits_that_are_always_wrong_are_flattened_as_far_as_it_goes():
     logits = np.array([[2.0, 0.0], [0.0, 2.0]])
-    assert fit_temperature(logits, np.array([0, 1])) == pytest.approx(0.05, rel=0.2)
     assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(20.0, rel=0.2)
 
 

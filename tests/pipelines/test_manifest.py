@@ -95,7 +95,7 @@ def test_each_format_gives_the_same_source(tmp_path, clips, suffix):
     assert source.episode_names == ["row 1", "row 2", "row 3", "row 4"]
     for index in range(4):
         episode = source.episode(index)
-        assert (episode.name, episode.times_s.tolist()) == (f"row {index + 1}", [0.0])
+        assert (episode.name, episode.times_s.tolist()) == (f"row {index + 1} of m.{suffix}", [0.0])
         read = {name: (track := episode.track(name)).read(range(len(track.times_s))) for name in source.features}
         assert len(read["camera"]) == (index != 2)
         assert all(np.array_equal(image, picture(index)) for image in read["camera"])
