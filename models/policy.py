@@ -337,15 +337,18 @@ class Policy:
                 lost.append(f"{name} is {age:g} s old, {modality.max_age_s:g} s are allowed")
         if not lost:
             return PASS, action, label
-        verdict = GuardVerdict("critical", "hold", "; ".join(lost))
+        executed, label = self.safe_action(values)
+        return (GuardVerdict("critical", "hold", "; ".join(lost)),), executed, label
+
+    def safe_action(self, values: Mapping[str, Any]) -> tuple[Any, str]:
+        """What to do when unsure, given the inputs that are there, and its name; None: the device holds by itself."""
         match self.signature.safe_action:
             case Constant(safe):
-                name = self.signature.action_space.label(safe) if isinstance(safe, int) else "hold"
-                return (verdict,), safe, name
+                return safe, self.signature.action_space.label(safe) if isinstance(safe, int) else "hold"
             case HoldPosition(name):
-                return (verdict,), values.get(name), "hold"
+                return values.get(name), "hold"
             case ActuatorHold():
-                return (verdict,), None, "hold"
+                return None, "hold"
         raise AssertionError(self.signature.safe_action)
 
 

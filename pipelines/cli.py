@@ -308,6 +308,79 @@ def prompt(
         console.parity_table(report, str(out))
 
 
+@app.command()
+def run(
+    policy: PolicyArgument = "default",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="NAME=SOURCE: `camera=0`, `mic=default`, `camera=rtsp://…`, `mic=clip.wav`, …"),
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="Act in this environment, in real time, instead.")] = None,
+    to: Annotated[str, typer.Option(help="Where actions go: stdout, none, http://…, udp://HOST:PORT.")] = "stdout",
+    guards: Annotated[Path | None, typer.Option(help="An operator's guards (TOML).")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Decisions a second.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="Decide when this input is new, instead of at a rate.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds.")] = None,
+    fit: Annotated[str, typer.Option(help="Frames of another shape: crop, pad or stretch.")] = "crop",
+    trace: Annotated[Path | None, typer.Option(help="Append every decision and event to this file.")] = None,
+    serve: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz on this machine; 0: any.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the environment's first episode.")] = 0,
+    speaker: Annotated[list[str] | None, typer.Option(help="Who speaks in the environment.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Act on live cameras, microphones, words and sensors, or in an environment, until Ctrl-C.
+
+    SIGUSR1 presses the stop, which holds until SIGUSR2.
+
+    Example: `sensorimotor run default --input camera=0 --input mic=default --input instruction="go to the red ball"`
+    """
+    from sensorimotor.pipelines import live_console
+    from sensorimotor.pipelines.run import run as module_run
+
+    sources = dict(_source(one) for one in inputs or ())
+    if len(sources) < len(inputs or ()):
+        raise UsageError("an input is named twice: expected one source for each")
+    with live_console.status(quiet=as_json) as screen:
+        summary = module_run(
+            policy,
+            sources,
+            env=env,
+            to="none" if env and to == "stdout" else to,
+            guards=guards,
+            rate_hz=rate,
+            trigger=trigger,
+            duration_s=duration,
+            fit=fit,
+            trace=trace,
+            serve=serve,
+            seed=seed,
+            speakers=tuple(speaker or ()),
+            screen=screen,
+        )
+    if as_json:
+        _print_json(summary)
+    else:
+        live_console.summary_table(summary)
+
+
+@app.command()
+def sensors(as_json: Json = False) -> None:
+    """Show the cameras and microphones of this machine, and what to type for them.
+
+    Example: `sensorimotor sensors`
+    """
+    from sensorimotor.perception.sensors import available
+    from sensorimotor.pipelines import live_console
+
+    found = available()
+    if as_json:
+        _print_json([one._asdict() for one in found])
+    else:
+        live_console.sensors_table(found)
+
+
 @data.command("inspect")
 def data_inspect(
     path: Annotated[Path, typer.Argument(help="A recording's directory, or a manifest.")],
@@ -368,6 +441,14 @@ def _pair(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def _source(text: str) -> tuple[str, str]:
+    """NAME=SOURCE of an input."""
+    name, equals, source = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--input {text!r}: expected NAME=SOURCE")
+    return name, source
 
 
 def _quiet_exporter() -> None:

@@ -1,0 +1,131 @@
+"""What a person sees of a running policy: one line that changes, sentences that stay, and a table at the end."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sensorimotor.perception.sensors import Found
+from sensorimotor.pipelines.console import pairs
+from sensorimotor.pipelines.live import Live
+
+EVERY_S = 0.25
+"""The line changes so often (s)."""
+
+
+class _Screen:
+    def __init__(self, console: Console):
+        self._console = console
+        self._shown_s = 0.0
+        self._width = 0
+
+    def tell(self, sentence: str) -> None:
+        self._clear()
+        self._console.print(f"{time.strftime('%H:%M:%S')} {sentence}", markup=False, highlight=False)
+
+    def show(self, live: Live) -> None:
+        now_s = time.monotonic()
+        if not self._console.is_terminal or now_s - self._shown_s < EVERY_S:
+            return
+        self._shown_s = now_s
+        line = status_line(live)[: self._console.width - 1]
+        self._console.file.write("\r" + line.ljust(self._width))
+        self._console.file.flush()
+        self._width = len(line)
+
+    def _clear(self) -> None:
+        if self._width:
+            self._console.file.write("\r" + " " * self._width + "\r")
+            self._width = 0
+
+
+@contextmanager
+def status(*, quiet: bool) -> Iterator[_Screen]:
+    """A screen on standard error, which standard output never mixes with.
+
+    Args:
+        quiet: Whether the line that changes is left out.
+    """
+    console = Console(file=sys.stderr, force_terminal=False if quiet else None)
+    screen = _Screen(console)
+    try:
+        yield screen
+    finally:
+        screen._clear()
+
+
+def status_line(live: Live) -> str:
+    """How it is now: state, rate, duration of decisions, age of inputs, drops, holds."""
+    tally = live.tally
+    now = tally.to_json(missed=0, drops=live.drops())
+    rate = f"{now['rate_hz']['held']:.1f}"
+    if now["rate_hz"]["asked"]:
+        rate += f"/{now['rate_hz']['asked']:g}"
+    ms = now["decision_ms"]
+    parts = [str(live.health.report().state), f"{rate} Hz"]
+    if ms["p50"] is not None:
+        parts.append(f"p50 {ms['p50']:.2f} p99 {ms['p99']:.2f} ms")
+    parts += [f"{name} {_age(age_s)}" for name, age_s in tally.ages_s().items()]
+    drops = [f"{name} {cause} {count}" for name, causes in now["drops"].items() for cause, count in causes.items()]
+    if drops:
+        parts.append("drops: " + ", ".join(drops))
+    holds = [f"{guard} {count}" for guard, count in tally.holds().items()]
+    if holds:
+        parts.append("holds: " + ", ".join(holds))
+    return " · ".join(parts)
+
+
+def _age(age_s: float | None) -> str:
+    return "–" if age_s is None else f"{age_s * 1e3:.0f} ms"
+
+
+def summary_table(summary: dict[str, Any]) -> None:
+    """What a run came to, on standard error."""
+    rate, ms, health = summary["rate_hz"], summary["decision_ms"], summary["health"]
+    asked = f" of {rate['asked']:g} asked for" if rate["asked"] else ""
+    rows = {
+        "decisions": f"{summary['decisions']:,} in {summary['duration_s']:.1f} s",
+        "rate": f"{rate['held']:.2f} Hz{asked}, {summary['deadlines_missed']} deadlines missed",
+        "decision": _percentiles(ms),
+        "warm-up": "–"
+        if summary["warm_up_ms"] is None
+        else "first {first:.2f}, warm {warm:.2f}, after a pause {after_idle:.2f} ms".format(**summary["warm_up_ms"]),
+    }
+    for name, age in summary["age_ms"].items():
+        absent = summary["absent"][name]
+        state = summary["inputs"].get(name, "not connected")
+        rows[name] = f"{state}; age {_percentiles(age)}" + (f"; absent {absent:,} times" if absent else "")
+        for cause, count in summary["drops"].get(name, {}).items():
+            rows[name] += f"; {count:,} {cause}"
+    verdicts = [f"{guard} {kind} {n:,}" for guard, found in summary["verdicts"].items() for kind, n in found.items()]
+    rows["guards"] = ", ".join(verdicts) or "let everything pass"
+    if summary["actuator"]:
+        rows["actuator"] = ", ".join(f"{count:,} {what}" for what, count in summary["actuator"].items() if count)
+    if "episodes" in summary:
+        rows["episodes"] = "{ended} ended, {successes} with success".format(**summary["episodes"])
+    rows["errors"] = f"{summary['errors']}"
+    rows["at the end"] = health["state"] + (f": {'; '.join(health['reasons'])}" if health["reasons"] else "")
+    Console(stderr=True).print(pairs(rows))
+
+
+def _percentiles(values: dict[str, Any]) -> str:
+    if values["p50"] is None:
+        return "–"
+    return f"p50 {values['p50']:.2f}, p99 {values['p99']:.2f}, max {values['max']:.2f} ms"
+
+
+def sensors_table(found: Sequence[Found]) -> None:
+    """The cameras and microphones of this machine, and what to type for them."""
+    if not found:
+        Console().print("no camera and no microphone were found")
+        return
+    table = Table(box=None)
+    for title in ("kind", "type this", "what it is"):
+        table.add_column(title)
+    for one in found:
+        table.add_row(one.kind, one.what, one.about)
+    Console().print(table)

@@ -1,0 +1,143 @@
+"""One turn of a running policy: see, decide, ask the guards, hand the action over, and keep the record."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sensorimotor.actions.actuator import Command
+from sensorimotor.actions.decision import Decision, InputReport
+from sensorimotor.actions.guards import HOLDING, Guarded, Guards
+from sensorimotor.clock import Clock
+from sensorimotor.models.policy import Policy
+from sensorimotor.pipelines.health import Health
+from sensorimotor.pipelines.metrics import Metrics
+from sensorimotor.pipelines.senses import Perceived
+from sensorimotor.pipelines.tally import Tally
+from sensorimotor.pipelines.trace import TraceWriter
+
+NEVER_NS = 2**63 - 1
+Watcher = Callable[[Perceived, Decision], object]
+"""Told what each decision saw and was, guards included, after it was handed over."""
+
+
+class Loop:
+    """Takes turns. Whatever goes wrong in one costs that decision and no more: the safe action takes its place.
+
+    Args:
+        policy: Decides.
+        guards: Have the last word.
+        health: Is told, and says when nothing but the safe action may be executed.
+        clock: The one that samples are stamped with.
+        period_s: An action that could not be sent for so long is not sent any more (s).
+        deliver: Takes each command; must not wait.
+        tally: Counts.
+        trace: Keeps the record; None: nothing does.
+        metrics: Shown to others; None: to nobody.
+        watch: Told of every decision.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        guards: Guards,
+        health: Health,
+        *,
+        clock: Clock,
+        period_s: float,
+        deliver: Callable[[Command], object],
+        tally: Tally,
+        trace: TraceWriter | None = None,
+        metrics: Metrics | None = None,
+        watch: Watcher | None = None,
+    ):
+        self._policy, self._guards, self._health, self._clock = policy, guards, health, clock
+        self._period_ns, self._deliver, self._tally = round(period_s * 1e9), deliver, tally
+        self._trace, self._metrics, self._watch = trace, metrics, watch
+        self._turns = 0
+
+    def turn(self, seen: Perceived, due_ns: int) -> Decision:
+        """Decide on what is known.
+
+        Args:
+            seen: What that is.
+            due_ns: When this turn was due (ns).
+        """
+        began_ns = self._clock.now_ns()
+        self._health.stop(self._guards.stop.reason())
+        decision, trouble = self._decided(seen)
+        guarded = self._guarded(decision, trouble, seen, began_ns)
+        decision = replace(decision, verdicts=guarded.verdicts, executed=guarded.executed, label=guarded.label)
+        now_ns = self._clock.now_ns()
+        expires_ns = due_ns + self._period_ns
+        command = Command(guarded.executed, guarded.label, self._turns, now_ns, expires_ns, decision.held)
+        self._deliver(command)
+        self._turns += 1
+        if not trouble:
+            held = next((f"{one.guard}: {one.reason}" for one in guarded.verdicts if one.verdict in HOLDING), "")
+            self._health.decided(held)
+        self._tally.turned(decision, (now_ns - began_ns) / 1e6)
+        if self._metrics:
+            self._metrics.decided(decision)
+        if self._trace:
+            self._trace.decision(decision, now_ns, turn=self._turns - 1, due_ns=due_ns)
+        if self._watch:
+            self._watch(seen, decision)
+        return decision
+
+    def last(self, seen: Perceived) -> Command:
+        """The safe action, for the end of a run; it does not expire."""
+        executed, label = self._policy.safe_action(seen.observation)
+        return Command(executed, label, self._turns, self._clock.now_ns(), NEVER_NS, held=True)
+
+    def _decided(self, seen: Perceived) -> tuple[Decision, str]:
+        """What the policy decides, or a decision for nothing and why."""
+        if not seen.observation:
+            return self._nothing(seen), ""
+        try:
+            decision = self._policy.act(
+                seen.observation, ages_s=seen.ages_s, sequences=seen.sequences, known=seen.known
+            )
+        except Exception as error:  # noqa: BLE001 (whatever a stage raises costs one decision; the budget counts them)
+            self._tally.errors += 1
+            self._health.failed(error)
+            if self._metrics:
+                self._metrics.failed("decide")
+            return self._nothing(seen), f"{type(error).__name__}: {error}"
+        return decision, ""
+
+    def _nothing(self, seen: Perceived) -> Decision:
+        inputs = {
+            name: InputReport(True, seen.ages_s.get(name), seen.sequences.get(name))
+            if name in seen.observation
+            else InputReport(False)
+            for name in self._policy.signature.names
+        }
+        return Decision(
+            policy=self._policy.fingerprint,
+            stream="main",
+            step=self._turns,
+            selected=None,
+            executed=None,
+            label="hold",
+            probabilities=None,
+            confidence=None,
+            novelty=None,
+            inputs=inputs,
+        )
+
+    def _guarded(self, decision: Decision, trouble: str, seen: Perceived, now_ns: int) -> Guarded:
+        values = seen.observation
+        if trouble:
+            return self._guards.hold("errors", trouble, values, now_ns)
+        if not values:
+            return self._guards.hold("critical", "nothing is sensed", values, now_ns)
+        if over_budget := self._health.must_hold:
+            return self._guards.hold("errors", over_budget, values, now_ns)
+        return self._guards.check(
+            decision.selected,
+            decision.label,
+            decision.confidence,
+            values,
+            seen.ages_s,
+            now_ns,
+            decision.verdicts,
+        )

@@ -1,0 +1,170 @@
+"""`sensorimotor run`: what a person names becomes a running policy, which signals can stop."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from sensorimotor.actions.actuators import open_actuator
+from sensorimotor.actions.guard_rules import load_guard_rules
+from sensorimotor.actions.guards import NO_RULES, Guards
+from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
+from sensorimotor.clock import MonotonicClock
+from sensorimotor.errors import UsageError
+from sensorimotor.models.policy import Policy
+from sensorimotor.perception.sensors import open_sensor
+from sensorimotor.pipelines.body import Body
+from sensorimotor.pipelines.live import Live
+from sensorimotor.pipelines.rollout import observed_inputs
+from sensorimotor.pipelines.trace import TraceWriter
+from sensorimotor.pipelines.worlds import make_world
+
+
+class Screen(Protocol):
+    """Where a person sees how it goes."""
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence for good."""
+        ...
+
+    def show(self, live: Live) -> None:
+        """Show how it is now; called again and again."""
+        ...
+
+
+def run(
+    source: str,
+    inputs: Mapping[str, str],
+    *,
+    env: str | None = None,
+    to: str = "stdout",
+    guards: Path | None = None,
+    rate_hz: float | None = None,
+    trigger: str | None = None,
+    duration_s: float | None = None,
+    fit: str = "crop",
+    trace: Path | None = None,
+    serve: int | None = None,
+    seed: int = 0,
+    speakers: tuple[str, ...] = (),
+    screen: Screen | None = None,
+) -> dict[str, Any]:
+    """Run a policy until its sources end, the time is over, or a signal (SIGINT, SIGTERM) comes.
+
+    Args:
+        source: A bundle directory, or the name of a bundled policy.
+        inputs: Input → where its samples come from, as a person types it (see `open_sensor`).
+        env: An environment that is sensed and acted in, in real time, instead of sensors.
+        to: Where actions go (see `open_actuator`).
+        guards: An operator's rules.
+        rate_hz: Decisions a second; None: as the policy says.
+        trigger: An input to decide by instead.
+        duration_s: How long, at most (s).
+        fit: What to do with frames of another shape: `crop`, `pad` or `stretch`.
+        trace: A file to append decisions and events to.
+        serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
+        seed: Of the environment's first episode.
+        speakers: Who speaks in the environment.
+        screen: Shown how it goes.
+
+    Returns:
+        What it came to, in plain JSON types.
+
+    Raises:
+        SensorimotorError: Something was asked for that is not there or does not go together.
+    """
+    tell = screen.tell if screen else lambda sentence: None
+    policy, clock = Policy.load(source), MonotonicClock()
+    if env and inputs:
+        raise UsageError("an environment is sensed as it is: leave out --input, or --env")
+    rules = load_guard_rules(guards) if guards else NO_RULES
+    with ExitStack() as stack:
+        body = None
+        if env:
+            world = make_world(env, speakers=speakers)
+            stack.callback(world.close)
+
+            def ended(number: int, mission: str, success: bool, steps: int) -> None:
+                tell(f"episode {number}: {mission!r} {'done' if success else 'not done'} in {steps} steps")
+
+            body = Body(world, observed_inputs(policy.signature, world, None), clock, seed=seed, told=ended)
+            sensors, actuator = body.sensors, body
+        else:
+            signature = policy.signature
+            if unknown := [name for name in inputs if name not in signature.inputs]:
+                raise UsageError(f"the policy has no input {unknown[0]!r}; it has {', '.join(signature.inputs)}")
+            sensors = {
+                name: open_sensor(name, signature.inputs[name], what, clock=clock, fit=fit)
+                for name, what in inputs.items()
+            }
+            actuator = open_actuator(to)
+        period_s = 1 / (rate_hz or policy.signature.rate_hz)
+        judge = Guards(
+            rules,
+            policy.signature.action_space,
+            policy.safe_action,
+            max_age_s={name: modality.max_age_s for name, modality in policy.signature.inputs.items()},
+            period_s=period_s,
+            where=str(guards or "guards"),
+        )
+        written = nullcontext() if trace is None else _trace(trace, policy, sensors, actuator.target, clock, tell)
+        record = stack.enter_context(written)
+        live = stack.enter_context(
+            Live(
+                policy,
+                sensors,
+                actuator,
+                judge,
+                rate_hz=rate_hz,
+                trigger=trigger,
+                trace=record,
+                serve=serve,
+                told=tell,
+                body=body,
+                clock=clock,
+                watch=None if screen is None else lambda seen, decision: screen.show(live),
+            )
+        )
+        if live.served_at:
+            tell(f"metrics at {live.served_at}/metrics, health at {live.served_at}/healthz")
+        with _ended_by_signals(live, judge.stop):
+            live.run(duration_s)
+        summary = live.summary()
+    summary["policy"] = policy.fingerprint
+    if body:
+        summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
+    return summary
+
+
+def _trace(
+    path: Path, policy: Policy, sensors: Mapping[str, Any], target: str, clock: MonotonicClock, tell: Any
+) -> TraceWriter:
+    return TraceWriter(
+        path,
+        policy.signature,
+        policy=policy.fingerprint,
+        sensors={name: sensor.source for name, sensor in sensors.items()},
+        actuator=target,
+        clock=clock,
+        told=tell,
+    )
+
+
+@contextmanager
+def _ended_by_signals(live: Live, stop: LatchedStop) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM end the run; a second one ends the program as it would without us."""
+    before = {}
+
+    def end(number: int, _frame: object) -> None:
+        live.stop()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, end)
+    try:
+        with stopped_by_signals(stop):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
