@@ -126,7 +126,9 @@ def drives(memory):
         for e, steps in enumerate(lengths):
             times_s = np.arange(steps) / rate_hz
             tracks = {
-                "camera": memory.Track(times_s, [np.full((8, 8, 3), 10 * e + s, np.uint8) for s in range(steps)]),
+                "camera": memory.Track(
+                    times_s, [np.full((8, 8, 3), (10 * e + s) % 256, np.uint8) for s in range(steps)]
+                ),
                 "speed": memory.Track(times_s, [np.array([s, 2 * e], np.float32) for s in range(steps)]),
                 "task": memory.Track(times_s[:1], [f"drive number {e}"]),
                 "action": memory.Track(times_s, [act(e, s) for s in range(steps)]),
