@@ -258,7 +258,10 @@ class Feed:
             patience = self._limits()
             if not self.sensor.paced or patience.late_s is None or self._state in ("lost", "ended"):
                 return
-            silent_s = (self._clock.now_ns() - self._last_ns) / 1e9
+            if self._state == "waiting" and not self._connected:
+                return  # connecting has time-outs of its own
+            since_ns = self._last_ns if self._state != "waiting" else self._since_ns
+            silent_s = (self._clock.now_ns() - since_ns) / 1e9
             if patience.lost_s is not None and silent_s > patience.lost_s:
                 self._become("lost", f"no sample for {silent_s:.1f} s")
             elif silent_s > patience.late_s and self._state in ("live", "frozen"):

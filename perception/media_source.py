@@ -68,9 +68,8 @@ class Source:
         if live:
             options = dict(_LOW_DELAY)
             if kind == "video":
-                options["fflags"] = (
-                    "nobuffer"  # frames that came while connecting are old; of sound nothing is left out
-                )
+                # frames that came while connecting are old by now; of sound nothing may be left out
+                options["fflags"] = "nobuffer"
             if location.startswith(("rtsp:", "rtsps:")):
                 options["rtsp_transport"] = "tcp"  # by UDP frames come torn
         with self._explained():

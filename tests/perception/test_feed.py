@@ -140,6 +140,18 @@ def test_a_connection_that_is_silent_for_too_long_is_made_again():
     assert stage.sensor.closed == 1
 
 
+def test_an_input_is_not_lost_while_it_is_still_being_connected_but_if_nothing_comes_then():
+    stage = Stage()
+    stage.clock.advance(60.0)  # stuck in its first `open`
+    stage.feed.check()
+    assert stage.feed.state == "waiting"
+    stage.sensor.steps = ["nothing"] * 40
+    stage.turn(31)
+    assert stage.feed.state == "waiting"
+    stage.turn(1)
+    assert stage.story == ["lost"]
+
+
 def test_a_new_connection_is_given_time_for_its_first_sample():
     stage = Stage()
     stage.turn(2)
