@@ -441,6 +441,23 @@ def token_cache() -> str:
     )
 
 
+def reach() -> str:
+    """A policy from recordings, with every set of inputs."""
+    report = _read("reach")
+    lines = [
+        [inputs.replace(",", " + "), _percent(row["success_rate"]), _between(row), f"{row['mean_steps']:.1f}"]
+        for inputs, row in report["rows"].items()
+    ]
+    lines.append(["*who cannot tell which disc is meant, at best*", _percent(report["chance"]), "", ""])
+    seconds = report["seconds"]
+    took = ", ".join(f"{stage} {seconds[stage]:.0f} s" for stage in ("record", "train", "export"))
+    return (
+        f"{_table(('inputs', 'success', '95 % interval', 'steps'), lines)}\n\n{report['episodes']} episodes from seed "
+        f"{report['seed']}, none of them recorded; learnt from {report['episodes_recorded']} recorded ones. Time: "
+        f"{took}. Bundle {report['bundle_bytes'] / 1e6:.1f} MB. {_setting(report)}."
+    )
+
+
 def clips() -> str:
     """Labels for clips with every set of inputs, by the exported policy."""
     report = _read("clips")
@@ -457,13 +474,13 @@ def clips() -> str:
     seconds = ", ".join(f"{run['seconds']:.0f} s" for run in seeds.values())
     return (
         f"{_table(head, lines, words=2)}\n\n{report['held_out']:,} held-out clips; trained on {report['clips']:,}, in "
-        f"{seconds} on one core of a machine that had other work at the same time. Taught with camera and mic alone, seed 0: "
-        f"{_percent(report['taught_with_camera_and_mic_only']['accuracy'])} right. {_setting(report)}."
+        f"{seconds} on one core of a machine that had other work at the same time. Taught with camera and mic alone, "
+        f"seed 0: {_percent(report['taught_with_camera_and_mic_only']['accuracy'])} right. {_setting(report)}."
     )
 
 
 PAGES = {
-    "README.md": (summary, latency, training),
+    "README.md": (summary, latency, training, reach),
     "docs/babyai.md": (
         levels, published, subsets, seeds, voices, synthesisers, curve, ablations, left_out, novel, paraphrases, cost,
     ),

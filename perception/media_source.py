@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from sensorimotor.errors import SensorError
 from sensorimotor.perception.live_library import live_library
-from sensorimotor.perception.redaction import redacted, without_secrets
 from sensorimotor.perception.sensor import Losses
+from sensorimotor.redaction import redacted, without_secrets
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0

@@ -17,12 +17,12 @@ from sensorimotor.perception.media_source import is_url
 from sensorimotor.perception.microphone import Microphone
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 from sensorimotor.perception.readings import LinesOfReadings, UdpReadings
-from sensorimotor.perception.redaction import redacted
 from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sound_stream import SoundStream
 from sensorimotor.perception.video_file import VideoFile
 from sensorimotor.perception.video_stream import VideoStream
 from sensorimotor.perception.words import FileOfWords, FixedWords, LinesOfWords
+from sensorimotor.redaction import redacted
 
 EXPECTED = {
     "image": "a camera (0, /dev/video0), an address (rtsp://…, http://…, udp://…), a video file or a directory of "

@@ -12,9 +12,9 @@ from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.media_source import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Source, is_url
 from sensorimotor.perception.modality import Audio
 from sensorimotor.perception.pace import Pace, Wait
-from sensorimotor.perception.redaction import redacted
 from sensorimotor.perception.resampled import Resampled
 from sensorimotor.perception.sensor import Losses, Sample, StreamEnded
+from sensorimotor.redaction import redacted
 
 CHUNK_S = 0.02
 """How much sound a sample of a file has (s), as a microphone would give it."""

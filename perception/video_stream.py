@@ -10,8 +10,8 @@ from sensorimotor.perception.held import Held
 from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.media_source import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Source
 from sensorimotor.perception.modality import Image
-from sensorimotor.perception.redaction import redacted
 from sensorimotor.perception.sensor import Losses, Sample
+from sensorimotor.redaction import redacted
 
 ALL_TORN = 30
 """When so many frames come damaged before the first good one, it is rather their format that is unusual."""
