@@ -417,8 +417,8 @@ def clips() -> str:
     seconds = ", ".join(f"{run['seconds']:.0f} s" for run in seeds.values())
     return (
         f"{_table(head, lines, words=2)}\n\n{report['held_out']:,} held-out clips; trained on {report['clips']:,}, in "
-        f"{seconds} on one core of a machine that had other work at the same time. Taught with camera and mic alone, seed 0: "
-        f"{_percent(report['taught_with_camera_and_mic_only']['accuracy'])} right. {_setting(report)}."
+        f"{seconds} on one core of a machine that had other work at the same time. Taught with camera and mic alone, "
+        f"seed 0: {_percent(report['taught_with_camera_and_mic_only']['accuracy'])} right. {_setting(report)}."
     )
 
 
