@@ -115,7 +115,7 @@ def expecting(bundle_copy, change):
 
 def test_one_step_that_differs_is_enough(bundle_copy, tiny_policy):
     def change(parameters):
-        parameters[57, 2] += 1e-3
+        parameters[57, 2] += 1e-3 * max(1.0, abs(parameters[57, 2]))
 
     report = verify_golden(expecting(bundle_copy, change), tiny_policy)
     assert (report["ok"], report["max_error"]) == (False, pytest.approx(1e-3, rel=0.1))
