@@ -11,7 +11,6 @@ What becomes of an input, as events:
 
 import random
 import threading
-import zlib
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,7 +83,8 @@ class Feed:
         modality: Of the input.
         sensor: Opened, read and closed here.
         clock: The same that the sensor stamps with.
-        sink: Takes the samples; should not wait, except for sensors that are not paced.
+        sink: Takes the samples; should not wait, except for sensors that are not paced. Whoever makes it wait (a
+            mailbox of `every`) ends that before the feed is stopped.
         event: Takes `(name, event, reason)` whenever the state changes, in order.
         notice: Takes `(name, line)` that a person should read.
         patience: When it is late and lost; None: as suits the modality and the sensor.
@@ -243,7 +243,8 @@ class Feed:
     def _is_frozen(self, sample: Sample) -> bool:
         if not (self.sensor.noisy and isinstance(sample.value, np.ndarray) and self._frozen_s is not None):
             return False
-        content = zlib.crc32(np.ascontiguousarray(sample.value).data)
+        # hash keeps the GIL: to let go of it and get it back beside a thread that computes would cost 5 ms a frame
+        content = hash(sample.value.tobytes())
         repeated = content in self._recent
         self._recent.append(content)
         if not repeated:

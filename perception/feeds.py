@@ -1,4 +1,15 @@
-"""The feeds of all inputs: started and stopped together, and watched by one thread that waits for no sensor."""
+"""The feeds of all inputs: started and stopped together, and watched by one thread that waits for no sensor.
+
+    box = latest()
+    camera = open_sensor("camera", modality, "0", clock=clock)
+    feed = Feed("camera", modality, camera, clock=clock, sink=lambda name, sample: box.put(sample), event=trace)
+    with Feeds([feed]):
+        while (sample := box.take(timeout_s=1.0)) is not None:
+            buffers.feed("camera", sample.value, sample.captured_ns / 1e9)
+
+Where Python computes beside the feeds, `sys.setswitchinterval(0.0005)` is worth its while: a frame of a stream changes
+hands between Python and FFmpeg some six times, and at each it may wait for its turn, 5 ms by default.
+"""
 
 import threading
 import time

@@ -43,15 +43,16 @@ class Fit:
             return None
         return f"{source}: {width} x {height} is {_WORDS[self.mode]} to {wanted.width} x {wanted.height}"
 
-    def __call__(self, frame: np.ndarray, order: Order = "rgb") -> np.ndarray:
+    def __call__(self, frame: np.ndarray, order: Order = "rgb", *, own: bool = False) -> np.ndarray:
         """A frame as the input wants it.
 
         Args:
             frame: uint8 `(height, width)` or `(height, width, channels)` with 1, 3 or 4 channels.
             order: Of its colours.
+            own: Whether nobody will write to the frame's memory again, so that it need not be copied.
 
         Returns:
-            uint8 of the input's `(height, width, channels)`, in memory of its own.
+            uint8 of the input's `(height, width, channels)`, in memory of its own (or of the frame, if `own`).
 
         Raises:
             ValueError: It is no frame.
@@ -63,7 +64,7 @@ class Fit:
             frame = frame[:, :, 0]
         sized = self._colours(self._sized(frame), order)
         sized = np.ascontiguousarray(sized if sized.ndim == 3 else sized[:, :, None])
-        return sized.copy() if np.may_share_memory(sized, given) else sized  # cameras reuse their memory
+        return sized.copy() if not own and np.may_share_memory(sized, given) else sized  # cameras reuse their memory
 
     def _sized(self, frame: np.ndarray) -> np.ndarray:
         height, width = frame.shape[:2]

@@ -99,7 +99,7 @@ class ImageDirectory:
             notice = self._fit.notice(self.source, *self._size)
             if notice:
                 self.losses.tell(notice)
-        return Sample(self._fit(picture, "bgr"), self._clock.now_ns(), number, time_s)
+        return Sample(self._fit(picture, "bgr", own=True), self._clock.now_ns(), number, time_s)
 
     def close(self) -> None:
         """Wake up a `read` that waits."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
 from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.sensor import Losses
@@ -74,7 +75,12 @@ class Source:
                 options["rtsp_transport"] = "tcp"  # by UDP frames come torn
         with self._explained():
             name = location if live else str(Path(path).absolute())
-            timeouts = (open_timeout_s, read_timeout_s) if live else None
+            timeouts: Any = (open_timeout_s, read_timeout_s) if live else None
+            if location.startswith(("http:", "https:")):
+                # PyAV looks at its time-out with the GIL held, dozens of times a frame: each can cost 5 ms beside a
+                # thread that computes in Python. FFmpeg's own costs nothing, but not every protocol has it (UDP).
+                options["rw_timeout"] = str(round(read_timeout_s * 1e6))
+                timeouts = open_timeout_s, None
             self._container = av.open(name, options=options, timeout=timeouts)
         try:
             streams = getattr(self._container.streams, kind)
@@ -97,25 +103,28 @@ class Source:
         rate = self.stream.average_rate if kind == "video" else None
         return float(1 / rate) if rate else None
 
-    def frames(self, losses: Losses) -> Iterator[Any]:
-        """The frames as they come; damaged ones are left out and counted as `torn`.
+    def frames(self, losses: Losses, clock: Clock) -> Iterator[tuple[int, Any]]:
+        """The frames as they come, each with the time when its data were in hand, before it was decoded (ns).
+
+        A damaged one is counted as `torn`, and None stands in its place.
 
         Raises:
             SensorError: The connection is gone.
         """
         with self._explained():
             for packet in self._container.demux(self.stream):
+                captured_ns = clock.now_ns()
                 try:
                     decoded = packet.decode()
                 except self._av.error.InvalidDataError:
                     losses.count("torn")
-                    yield None
+                    yield captured_ns, None
                     continue
                 for frame in decoded:
                     damaged = packet.is_corrupt or getattr(frame, "is_corrupt", False)
                     if damaged:
                         losses.count("torn")
-                    yield None if damaged else frame
+                    yield captured_ns, None if damaged else frame
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -123,7 +132,7 @@ class Source:
             yield
         except (self._av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            if isinstance(error, self._av.error.ExitError):
+            if isinstance(error, self._av.error.ExitError | TimeoutError):
                 reason = "it did not answer in time"
             # from None: the library's own error has the address in it, and a traceback would print it
             raise SensorError(f"{redacted(self._location)}: {without_secrets(reason, self._location)}") from None

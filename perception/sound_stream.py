@@ -131,7 +131,7 @@ class SoundStream:
     def _converted(self, source: Source) -> Iterator[np.ndarray]:
         planes: Any = None
         convert: Resampled | None = None
-        for frame in source.frames(self.losses):
+        for _, frame in source.frames(self.losses, self._clock):
             if frame is None:
                 continue
             form = frame.format.name, frame.sample_rate, frame.layout.name

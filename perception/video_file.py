@@ -62,7 +62,7 @@ class VideoFile:
         self.close()
         source = Source(str(self._path), "video")
         self.interval_s = source.interval_s
-        self._frames: Iterator[Any] = source.frames(self.losses)
+        self._frames: Iterator[tuple[int, Any]] = source.frames(self.losses, self._clock)
         self._colours = self._av.video.reformatter.VideoReformatter()  # one for all: to make one takes milliseconds
         self._next: Any = None
         self._first_s = 0.0
@@ -91,11 +91,11 @@ class VideoFile:
         with held.use():
             pixels = self._colours.reformat(frame, format="rgb24").to_ndarray()
         pixels = np.rot90(pixels, round(frame.rotation / 90))
-        return Sample(self._fit(pixels), self._clock.now_ns(), self._sequence, time_s)
+        return Sample(self._fit(pixels, own=True), self._clock.now_ns(), self._sequence, time_s)
 
     def _decode(self) -> tuple[float, Any]:
         try:
-            for frame in self._frames:
+            for _, frame in self._frames:
                 self._sequence += 1
                 if frame is None:
                     continue

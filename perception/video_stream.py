@@ -18,7 +18,7 @@ ALL_TORN = 30
 
 
 class VideoStream:
-    """A camera behind an address; a frame is stamped as soon as it is decoded.
+    """A camera behind an address; a frame is stamped when its data are there, before it is decoded.
 
     Args:
         url: Of the stream; credentials may be part of it and are never shown.
@@ -64,7 +64,7 @@ class VideoStream:
         self.close()
         source = Source(self._url, "video", *self._timeouts, strict=self._strict)
         self.interval_s = source.interval_s
-        self._frames: Iterator[Any] = source.frames(self.losses)
+        self._frames: Iterator[tuple[int, Any]] = source.frames(self.losses, self._clock)
         self._colours = self._av.video.reformatter.VideoReformatter()  # one for all: to make one takes milliseconds
         self._size: tuple[int, int] | None = None
         self._sequence, self._torn = -1, 0
@@ -81,11 +81,10 @@ class VideoStream:
             raise SensorError(f"{self.source} is closed")
         with self._held.use():
             try:
-                frame = next(self._frames)
+                captured_ns, frame = next(self._frames)
             except StopIteration:
                 # A camera does not end: whoever sends was stopped, and may come back.
                 raise SensorError(f"{self.source}: the stream was ended by its sender") from None
-            captured_ns = self._clock.now_ns()
             self._sequence += 1
             if frame is None:
                 self._torn += self._torn >= 0
@@ -100,7 +99,7 @@ class VideoStream:
             notice = self._fit.notice(self.source, *self._size)
             if notice:
                 self.losses.tell(notice)
-        return Sample(self._fit(pixels), captured_ns, self._sequence, frame.time)
+        return Sample(self._fit(pixels, own=True), captured_ns, self._sequence, frame.time)
 
     def close(self) -> None:
         """Disconnect, as soon as nobody is reading."""

@@ -276,6 +276,7 @@ def pulse(tmp_path):
             if b"nobody.monitor" in asked.stdout:
                 return
             time.sleep(0.05)
+        kill()
         pytest.skip("pulseaudio does not start here")
 
     def kill():
@@ -284,8 +285,10 @@ def pulse(tmp_path):
 
     server.start, server.kill = start, kill
     start()
-    yield server
-    kill()
+    try:
+        yield server
+    finally:
+        kill()
 
 
 def test_a_real_microphone_is_heard_lost_and_heard_again(pulse, tmp_path):

@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -176,3 +178,10 @@ def test_a_camera_is_described_without_being_opened_and_its_second_device_is_lef
     assert sensors._camera(Path("/dev/video0")) == "Pretty Camera"
     monkeypatch.setattr(sensors.fcntl, "ioctl", lambda *_: answer(0x04A00000))  # metadata
     assert sensors._camera(Path("/dev/video1")) is None
+
+
+def test_knowing_all_sensors_imports_no_library_of_any_of_them():
+    code = "import sys, sensorimotor.perception.sensors; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "numpy" in loaded
+    assert not {"cv2", "av", "sounddevice", "soxr", "torch"} & set(loaded)
