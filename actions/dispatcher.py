@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from sensorimotor.actions.actuator import Actuator, Command
@@ -58,6 +59,8 @@ class ActuatorEvent:
 class Dispatcher:
     """Sends commands from a thread of its own; use as a context manager or call `close`.
 
+    Of each count one thread is the only writer, so that `offer`, which a loop calls, takes no lock.
+
     Args:
         actuator: Where to.
         clock: The clock that commands expire on.
@@ -69,12 +72,14 @@ class Dispatcher:
         self, actuator: Actuator, clock: Clock, *, timeout_s: float, jitter: Callable[[], float] = random.random
     ):
         self._actuator, self._clock, self._timeout_s, self._jitter = actuator, clock, timeout_s, jitter
-        self._changed = threading.Condition()
-        self._slot: Command | None = None
+        self._slot: deque[Command] = deque(maxlen=1)
+        self._awake = threading.Lock()  # released where there is something to do: the loop must not wait for a lock
+        self._awake.acquire()
+        self._last: Command | None = None
         self._closing = self._abandoned = self._open = False
-        self._began_ns: int | None = None
         self._failures, self._not_before_ns, self._trouble = 0, 0, ""
-        self._counts = DispatchCounts()
+        self._began_ns: int | None = None
+        self._counts = dict.fromkeys(DispatchCounts.__slots__, 0)
         self._events: deque[ActuatorEvent] = deque(maxlen=256)
         self._durations_s: deque[float] = deque(maxlen=4096)
         self._thread = threading.Thread(target=self._run, name=f"dispatch to {actuator.target}", daemon=True)
@@ -89,8 +94,7 @@ class Dispatcher:
     @property
     def counts(self) -> DispatchCounts:
         """What became of the commands so far."""
-        with self._changed:
-            return self._counts
+        return DispatchCounts(**self._counts)
 
     @property
     def trouble(self) -> str:
@@ -104,13 +108,12 @@ class Dispatcher:
 
     def offer(self, command: Command) -> None:
         """Have a command sent as soon as it can be. Never waits."""
-        with self._changed:
-            if self._closing:
-                return
-            if self._slot is not None:
-                self._count("replaced")
-            self._slot = command
-            self._changed.notify()
+        if self._closing:
+            return
+        if self._taken():
+            self._counts["replaced"] += 1
+        self._slot.append(command)
+        self._wake()
 
     def events(self) -> list[ActuatorEvent]:
         """What has happened since this was asked last."""
@@ -126,60 +129,69 @@ class Dispatcher:
         Returns:
             Whether it ended in time; if not, its thread is left behind and sends nothing more.
         """
-        with self._changed:
-            if not self._closing:
-                self._closing = True
-                if last is not None and self._slot is not None:
-                    self._count("replaced")
-                self._slot = last or self._slot
-                self._changed.notify()
+        if not self._closing:
+            self._last, self._closing = last, True
+            self._wake()
         self._thread.join(within_s)
-        with self._changed:
-            if self._thread.is_alive() and not self._abandoned:
-                self._abandoned = True
-                self._tell("abandoned", f"{self._actuator.target} did not come back within {within_s:g} s")
+        if self._thread.is_alive() and not self._abandoned:
+            self._abandoned = True
+            self._tell("abandoned", f"{self._actuator.target} did not come back within {within_s:g} s")
         return not self._thread.is_alive()
 
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # it is awake already
+            self._awake.release()
+
+    def _taken(self) -> Command | None:
+        try:
+            return self._slot.pop()
+        except IndexError:
+            return None
+
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._slot is not None or self._closing)
-                command, self._slot, last = self._slot, None, self._closing
-            if command is not None:
+        closing = False
+        while not closing:
+            self._awake.acquire()
+            closing = self._closing
+            command = self._taken()
+            if closing and self._last:
+                self._counts["replaced"] += command is not None
+                command = self._last
+            if command and not self._abandoned:
                 self._began_ns = self._clock.now_ns()
-                self._deliver(command, last)
+                self._deliver(command, last=closing)
                 self._began_ns = None
-            with self._changed:
-                if self._abandoned or (self._closing and self._slot is None):
-                    break
         self._close()
 
     def _deliver(self, command: Command, last: bool) -> None:
         if not last and self._clock.now_ns() < self._not_before_ns:
-            return self._count("waited")
+            self._counts["waited"] += 1
+            return
         try:
             if not self._open:
                 self._actuator.open()
                 self._open = True
             left_s = (command.expires_ns - self._clock.now_ns()) / 1e9
             if left_s <= 0:
-                return self._count("expired")
+                self._counts["expired"] += 1
+                return
             began = time.perf_counter()
             self._actuator.send(command, min(self._timeout_s, left_s))
             self._durations_s.append(time.perf_counter() - began)
         except ActuatorError as error:
-            return self._failed(str(error))
+            self._failed(str(error))
+            return
         except Exception as error:  # noqa: BLE001 (an actuator may be anyone's code; the next command still goes out)
-            return self._failed(f"{self._actuator.target} raised {type(error).__name__}: {error}")
-        self._count("sent")
+            self._failed(f"{self._actuator.target} raised {type(error).__name__}: {error}")
+            return
+        self._counts["sent"] += 1
         self._failures = 0
         if self._trouble:
             self._trouble = ""
             self._tell("recovered", f"{self._actuator.target} takes actions again")
-        return None
 
     def _failed(self, reason: str) -> None:
-        self._count("failed")
+        self._counts["failed"] += 1
         self._close()
         self._failures += 1
         if self._failures > 1:
@@ -195,10 +207,6 @@ class Dispatcher:
             self._actuator.close()
         except Exception as error:  # noqa: BLE001 (as above: there is nothing left to let go of)
             self._trouble = self._trouble or f"{self._actuator.target} cannot be closed: {error}"
-
-    def _count(self, what: str) -> None:
-        with self._changed:
-            self._counts = replace(self._counts, **{what: getattr(self._counts, what) + 1})
 
     def _tell(self, what: Literal["lost", "recovered", "abandoned"], reason: str) -> None:
         self._events.append(ActuatorEvent(what, self._clock.now_ns(), reason))
