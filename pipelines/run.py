@@ -1,11 +1,13 @@
 """`sensorimotor run`: what a person names becomes a running policy, which signals can stop."""
 
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
+from sensorimotor.actions.actuator import Actuator
 from sensorimotor.actions.actuators import open_actuator
 from sensorimotor.actions.guard_rules import load_guard_rules
 from sensorimotor.actions.guards import NO_RULES, Guards
@@ -13,12 +15,17 @@ from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
 from sensorimotor.clock import MonotonicClock
 from sensorimotor.errors import UsageError
 from sensorimotor.models.policy import Policy
+from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.trace import TraceWriter
 from sensorimotor.pipelines.worlds import make_world
+
+SWITCH_S = 0.0005
+"""Threads take turns so often (s). With Python's 5 ms one that decodes frames waits for one that computes, again and
+again, and frames grow older by 10 ms."""
 
 
 class Screen(Protocol):
@@ -78,9 +85,15 @@ def run(
     policy, clock = Policy.load(source), MonotonicClock()
     if env and inputs:
         raise UsageError("an environment is sensed as it is: leave out --input, or --env")
+    if len([what for what in inputs.values() if what.strip() == "-"]) > 1:
+        raise UsageError("two inputs are to be read from standard input (-): only one of them can")
     rules = load_guard_rules(guards) if guards else NO_RULES
     with ExitStack() as stack:
-        body = None
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_S)
+        body: Body | None = None
+        sensors: Mapping[str, Sensor]
+        actuator: Actuator
         if env:
             world = make_world(env, speakers=speakers)
             stack.callback(world.close)
@@ -154,7 +167,7 @@ def _trace(
 @contextmanager
 def _ended_by_signals(live: Live, stop: LatchedStop) -> Iterator[None]:
     """While inside, SIGINT and SIGTERM end the run; a second one ends the program as it would without us."""
-    before = {}
+    before: dict[int, Any] = {}
 
     def end(number: int, _frame: object) -> None:
         live.stop()
@@ -166,5 +179,5 @@ def _ended_by_signals(live: Live, stop: LatchedStop) -> Iterator[None]:
         with stopped_by_signals(stop):
             yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for which, handler in before.items():
+            signal.signal(which, handler)
