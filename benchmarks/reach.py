@@ -7,6 +7,7 @@ Records, trains, exports and evaluates as `recipes/reach.toml` says, in a folder
 """
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -26,13 +27,15 @@ DISCS = 3
 
 def main() -> None:
     seconds: dict[str, float] = {}
+    cpu_seconds: dict[str, float] = {}
     with TemporaryDirectory() as folder:
 
         def run(stage: str, *words: str) -> dict:
-            began = time.monotonic()
+            began, spent = time.monotonic(), _cpu_seconds()
             command = [str(Path(sys.executable).with_name("sensorimotor")), *words, "--json"]
             done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True, text=True)
             seconds[stage] = round(time.monotonic() - began, 1)
+            cpu_seconds[stage] = round(_cpu_seconds() - spent, 1)
             return json.loads(done.stdout)
 
         options = ("--option", "control_noise=0.1", "--out", "demos/reach")
@@ -58,11 +61,18 @@ def main() -> None:
         "parity": parity,
         "bundle_bytes": size,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "machine": describe_machine(),
         "date": today(),
         "versions": versions("onnxruntime", "torch", "numpy"),
     }
     write_atomically(RESULTS, json.dumps(report, indent=2) + "\n")
+
+
+def _cpu_seconds() -> float:
+    """What the processes that have ended took of all cores together (s)."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

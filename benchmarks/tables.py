@@ -449,11 +449,11 @@ def reach() -> str:
         for inputs, row in report["rows"].items()
     ]
     lines.append(["*who cannot tell which disc is meant, at best*", _percent(report["chance"]), "", ""])
-    seconds = report["seconds"]
-    took = ", ".join(f"{stage} {seconds[stage]:.0f} s" for stage in ("record", "train", "export"))
+    wall, cpu = report["seconds"], report["cpu_seconds"]
+    took = ", ".join(f"{stage} {wall[stage]:.0f} s ({cpu[stage]:.0f} s)" for stage in ("record", "train", "export"))
     return (
         f"{_table(('inputs', 'success', '95 % interval', 'steps'), lines)}\n\n{report['episodes']} episodes from seed "
-        f"{report['seed']}, none of them recorded; learnt from {report['episodes_recorded']} recorded ones. Time: "
+        f"{report['seed']}, none of them recorded; learnt from {report['episodes_recorded']} recorded ones. Time (of CPU): "
         f"{took}. Bundle {report['bundle_bytes'] / 1e6:.1f} MB. {_setting(report)}."
     )
 
