@@ -453,8 +453,8 @@ def reach() -> str:
     took = ", ".join(f"{stage} {wall[stage]:.0f} s ({cpu[stage]:.0f} s)" for stage in ("record", "train", "export"))
     return (
         f"{_table(('inputs', 'success', '95 % interval', 'steps'), lines)}\n\n{report['episodes']} episodes from seed "
-        f"{report['seed']}, none of them recorded; learnt from {report['episodes_recorded']} recorded ones. Time (of CPU): "
-        f"{took}. Bundle {report['bundle_bytes'] / 1e6:.1f} MB. {_setting(report)}."
+        f"{report['seed']}, none of them recorded; learnt from {report['episodes_recorded']} recorded ones. Time (of "
+        f"CPU): {took}. Bundle {report['bundle_bytes'] / 1e6:.1f} MB. {_setting(report)}."
     )
 
 
