@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from sensorimotor.actions.actuator import Actuator, Command
 from sensorimotor.actions.dispatcher import Dispatcher
 from sensorimotor.actions.guards import Guards
 from sensorimotor.clock import Clock, MonotonicClock
-from sensorimotor.errors import UsageError
+from sensorimotor.errors import ObservationError, UsageError
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.feed import Feed, FeedEvent
@@ -33,6 +33,10 @@ from sensorimotor.pipelines.watchdog import Watchdog
 WARM_UPS = 5
 IDLE_S = 0.3
 """After so long without work (s) caches and clocks of a processor have cooled down."""
+ENCODER_S = 2.0
+"""An encoder that is busy with one value for longer (s) is told to hang."""
+UNDELIVERED = ("failed", "expired", "replaced", "waited")
+"""What may become of a command that is not sent."""
 PATIENCE_S = 1.0
 """Without a new value of the trigger for so long (s), a decision is made all the same: to hold, if need be."""
 
@@ -82,6 +86,16 @@ def _nothing(modality: Modality) -> Any:
             return "warm up"
 
 
+def _whatever_happens(told: Told) -> Told:
+    """The same, where nobody listens any more too: a terminal that was closed must not end what is shown on it."""
+
+    def tell(sentence: str) -> None:
+        with suppress(Exception):
+            told(sentence)
+
+    return tell
+
+
 class Live:
     """A running policy, as a context: it lets go of everything at the end.
 
@@ -127,7 +141,8 @@ class Live:
         if trigger is not None and trigger not in sensors:
             raise UsageError(f"decisions cannot be triggered by {trigger!r}: it has no sensor")
         self._policy, self._guards, self._actuator = policy, guards, actuator
-        self._trace, self._told, self._trigger, self._body = trace, told, trigger, body
+        self._trace, self._trigger, self._body = trace, trigger, body
+        self._told = told = _whatever_happens(told)
         self._clock = clock or MonotonicClock()
         rate_hz = rate_hz or policy.signature.rate_hz
         period_s = 1 / rate_hz
@@ -167,6 +182,9 @@ class Live:
             watch=watch,
         )
         self._missed = 0
+        self._undelivered = dict.fromkeys(UNDELIVERED, 0)
+        self._slow: set[str] = set()
+        self._failing: set[str] = set()
         self._dropped: dict[tuple[str, str], int] = {}
         self._stack = ExitStack()
         self.warmed_up: WarmUp | None = None
@@ -261,20 +279,9 @@ class Live:
     def _look_around(self) -> None:
         """What has happened beside the loop since the last turn: told, traced, counted."""
         if self._dispatcher:
-            trouble = self._dispatcher.trouble
-            if trouble:
-                self.health.impair("actuator", trouble)
-            else:
-                self.health.mend("actuator")
-            for one in self._dispatcher.events():
-                self._told(f"actuator {one.what}: {one.reason}")
-                self._event("actuator", one.at_ns, state=one.what, reason=one.reason)
-            took_s = self._dispatcher.durations_s()
-            if self._metrics:
-                self._metrics.took("actuate", took_s)
-        for change in self.health.transitions():
-            self._told(f"{change.before} → {change.after}" + (f": {change.reason}" if change.reason else ""))
-            self._event("health", change.at_ns, before=change.before, after=change.after, reason=change.reason)
+            self._look_at_actuator(self._dispatcher)
+        self._look_at_encoders()
+        self._look_at_health()
         missed = self._ticker.missed - self._missed
         self._missed += missed
         if missed and self._metrics:
@@ -287,6 +294,42 @@ class Live:
                     self._event("drop", None, input=name, cause=cause, count=more)
                     if self._metrics:
                         self._metrics.dropped(name, cause, more)
+
+    def _look_at_actuator(self, dispatcher: Dispatcher) -> None:
+        trouble = dispatcher.trouble
+        if trouble:
+            self.health.impair("actuator", trouble, idle=True)
+        else:
+            self.health.mend("actuator")
+        for one in dispatcher.events():
+            self._told(f"actuator {one.what}: {one.reason}")
+            self._event("actuator", one.at_ns, state=one.what, reason=one.reason)
+        took_s = dispatcher.durations_s()
+        if self._metrics:
+            self._metrics.took("actuate", took_s)
+            for cause in UNDELIVERED:
+                count = getattr(dispatcher.counts, cause)
+                more, self._undelivered[cause] = count - self._undelivered[cause], count
+                if more:
+                    self._metrics.not_delivered(cause, more)
+
+    def _look_at_encoders(self) -> None:
+        """An encoder that hangs cannot say so itself; what it does not give is missing or grows old."""
+        slow = {name: busy_s for name, busy_s in self._senses.busy_s().items() if busy_s > ENCODER_S}
+        for name in self._slow - set(slow):
+            self.health.mend(f"encoder of {name}")
+        for name, busy_s in slow.items():
+            reason = f"busy with one value for {busy_s:.1f} s"
+            self.health.impair(f"encoder of {name}", reason)
+            if name not in self._slow:
+                self._told(f"encoder of {name}: {reason}")
+                self._event("encoder", None, input=name, state="hangs", reason=reason)
+        self._slow = set(slow)
+
+    def _look_at_health(self) -> None:
+        for change in self.health.transitions():
+            self._told(f"{change.before} → {change.after}" + (f": {change.reason}" if change.reason else ""))
+            self._event("health", change.at_ns, before=change.before, after=change.after, reason=change.reason)
 
     def _event(self, what: str, at_ns: int | None, **details: Any) -> None:
         if self._trace:
@@ -305,16 +348,32 @@ class Live:
     def _stalled(self, reason: str) -> None:
         """Called by the watchdog, while the loop cannot do it itself."""
         self._deliver(self._loop.last(self._senses.now(self._clock.now_ns())))
+        self._look_at_health()
 
     def _encoder_failed(self, name: str, error: Exception) -> None:
-        """Called by the threads that encode."""
+        """Called by the threads that encode. A value that is refused is its sensor's fault, and no error of ours."""
+        refused = isinstance(error, ObservationError)
+        reason = str(error) if refused else f"{type(error).__name__}: {error}"
+        self.health.impair(f"encoder of {name}", reason)
+        if name not in self._failing:
+            self._failing.add(name)
+            self._told(f"encoder of {name}: {reason}")
+            if refused:
+                self._event("input", None, input=name, state="refused", reason=reason)
+        if refused:
+            return
         self.tally.errors += 1
-        self.health.failed(f"encoding {name}: {type(error).__name__}: {error}")
-        self._event("error", None, stage=f"encode.{name}", reason=f"{type(error).__name__}: {error}")
+        self.health.failed(f"encoding {name}: {reason}", decision=False)
+        self._event("error", None, stage=f"encode.{name}", reason=reason)
         if self._metrics:
             self._metrics.failed(f"encode.{name}")
 
     def _was_encoded(self, name: str, took_ms: float) -> None:
+        """Called by the threads that encode."""
+        if name in self._failing:
+            self._failing.discard(name)
+            self.health.mend(f"encoder of {name}")
+            self._told(f"encoder of {name}: it works again")
         if self._metrics:
             self._metrics.took(f"encode.{name}", [took_ms / 1e3])
 
@@ -326,3 +385,4 @@ class Live:
         if self._dispatcher:
             seen: Perceived = self._senses.now(self._clock.now_ns())
             self._dispatcher.close(self._loop.last(seen))
+            self._look_at_actuator(self._dispatcher)
