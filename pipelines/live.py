@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from sensorimotor.actions.actuator import Actuator, Command
 from sensorimotor.actions.dispatcher import Dispatcher
 from sensorimotor.actions.guards import Guards
 from sensorimotor.clock import Clock, MonotonicClock
-from sensorimotor.errors import UsageError
+from sensorimotor.errors import ObservationError, UsageError
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.feed import Feed, FeedEvent
@@ -103,6 +103,16 @@ def lasting(policy: Policy, sensors: Mapping[str, Sensor]) -> list[str]:
     return scenes or list(sensors)
 
 
+def _whatever_happens(told: Told) -> Told:
+    """The same, where nobody listens any more too: a terminal that was closed must not end what is shown on it."""
+
+    def tell(sentence: str) -> None:
+        with suppress(Exception):
+            told(sentence)
+
+    return tell
+
+
 class Live:
     """A running policy, as a context: it lets go of everything at the end.
 
@@ -145,7 +155,8 @@ class Live:
         require_connected(policy, sensors, trigger)
         inputs = policy.signature.inputs
         self._policy, self._guards, self._actuator = policy, guards, actuator
-        self._told, self._trigger, self._body, self._keeper = told, trigger, body, keeper
+        self._trigger, self._body, self._keeper = trigger, body, keeper
+        self._told = told = _whatever_happens(told)
         self._clock = clock or MonotonicClock()
         rate_hz = rate_hz or policy.signature.rate_hz
         period_s = 1 / rate_hz
@@ -186,6 +197,7 @@ class Live:
         )
         self._beside = Sidelines(self.health, told, trace, self._metrics)
         self._event = self._beside.event
+        self._failing: set[str] = set()
         self._stack = ExitStack()
         self.warmed_up: WarmUp | None = None
         self.served_at: str | None = None
@@ -233,6 +245,7 @@ class Live:
             if due_ns is None or (until_ns is not None and due_ns >= until_ns):
                 break
             self._loop.turn(self._senses.now(self._clock.now_ns()), due_ns)
+            self._beside.encoders(self._senses.busy_s())
             self._beside.look(self._dispatcher, missed=self._ticker.missed, drops=self.drops())
             if self._ended():
                 break
@@ -304,16 +317,32 @@ class Live:
     def _stalled(self, reason: str) -> None:
         """Called by the watchdog, while the loop cannot do it itself."""
         self._deliver(self._loop.last(self._senses.now(self._clock.now_ns())))
+        self._beside.state()
 
     def _encoder_failed(self, name: str, error: Exception) -> None:
-        """Called by the threads that encode."""
+        """Called by the threads that encode. A value that is refused is its sensor's fault, and no error of ours."""
+        refused = isinstance(error, ObservationError)
+        reason = str(error) if refused else f"{type(error).__name__}: {error}"
+        self.health.impair(f"encoder of {name}", reason)
+        if name not in self._failing:
+            self._failing.add(name)
+            self._told(f"encoder of {name}: {reason}")
+            if refused:
+                self._event("input", input=name, state="refused", reason=reason)
+        if refused:
+            return
         self.tally.errors += 1
-        self.health.failed(f"encoding {name}: {type(error).__name__}: {error}")
-        self._event("error", stage=f"encode.{name}", reason=f"{type(error).__name__}: {error}")
+        self.health.failed(f"encoding {name}: {reason}", decision=False)
+        self._event("error", stage=f"encode.{name}", reason=reason)
         if self._metrics:
             self._metrics.failed(f"encode.{name}")
 
     def _was_encoded(self, name: str, took_ms: float) -> None:
+        """Called by the threads that encode."""
+        if name in self._failing:
+            self._failing.discard(name)
+            self.health.mend(f"encoder of {name}")
+            self._told(f"encoder of {name}: it works again")
         if self._metrics:
             self._metrics.took(f"encode.{name}", [took_ms / 1e3])
 
@@ -325,3 +354,4 @@ class Live:
         if self._dispatcher:
             seen: Perceived = self._senses.now(self._clock.now_ns())
             self._dispatcher.close(self._loop.last(seen))
+            self._beside.actuator(self._dispatcher)

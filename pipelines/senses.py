@@ -99,6 +99,7 @@ class Senses:
             for name in self._inputs
         ]
         self._stopping, self._stream = False, -1
+        self._began_ns: dict[str, int] = {}
         self._drops: dict[str, Counter[str]] = {name: Counter() for name in self._inputs}
         self._begin()
 
@@ -177,6 +178,12 @@ class Senses:
         with self._lock:
             return {name: dict(causes) for name, causes in self._drops.items() if causes}
 
+    def busy_s(self) -> dict[str, float]:
+        """Input → for how long its encoder has been at work on one value (s); those at rest are left out."""
+        now_ns = self._clock.now_ns()
+        with self._lock:
+            return {name: (now_ns - began_ns) / 1e9 for name, began_ns in self._began_ns.items()}
+
     def _encode(self, name: str) -> None:
         """The thread of one input."""
         modality = self._inputs[name]
@@ -193,6 +200,7 @@ class Senses:
 
         while True:
             with self._lock:
+                self._began_ns.pop(name, None)
                 self._changed[name].wait_for(lambda: self._stopping or fresh())
                 if self._stopping:
                     return
@@ -202,6 +210,7 @@ class Senses:
                 if not sliding and sequence > last + 1:
                     self._drops[name]["replaced"] += sequence - last - 1
                 last, last_s = sequence, captured_s
+                self._began_ns[name] = self._clock.now_ns()
             began = time.perf_counter()
             try:
                 known = self._policy.encode(name, value, sequence, before)

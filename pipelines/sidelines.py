@@ -9,6 +9,10 @@ from sensorimotor.pipelines.metrics import Metrics
 from sensorimotor.pipelines.tally import Tally
 from sensorimotor.pipelines.trace import TraceWriter
 
+ENCODER_S = 2.0
+"""An encoder that is busy with one value for longer (s) is told to hang."""
+UNDELIVERED = ("failed", "expired", "replaced", "waited")
+"""What may become of a command that is not sent."""
 Told = Callable[[str], object]
 """Takes a sentence for a person."""
 Drops = Mapping[str, Mapping[str, int]]
@@ -58,6 +62,8 @@ class Sidelines:
     def __init__(self, health: Health, told: Told, trace: TraceWriter | None, metrics: Metrics | None = None):
         self._health, self._told, self._trace, self._metrics = health, told, trace, metrics
         self._missed = 0
+        self._undelivered = dict.fromkeys(UNDELIVERED, 0)
+        self._slow: set[str] = set()
         self._dropped: dict[tuple[str, str], int] = {}
 
     def event(self, what: str, at_ns: int | None = None, **details: Any) -> None:
@@ -74,10 +80,8 @@ class Sidelines:
             drops: What was not used, since the beginning.
         """
         if sender:
-            self._actuator(sender)
-        for change in self._health.transitions():
-            self._told(f"{change.before} → {change.after}" + (f": {change.reason}" if change.reason else ""))
-            self.event("health", change.at_ns, before=change.before, after=change.after, reason=change.reason)
+            self.actuator(sender)
+        self.state()
         if missed > self._missed and self._metrics:
             self._metrics.missed_deadline(missed - self._missed)
         self._missed = missed
@@ -90,10 +94,11 @@ class Sidelines:
                     if self._metrics:
                         self._metrics.dropped(name, cause, more)
 
-    def _actuator(self, sender: Sender) -> None:
+    def actuator(self, sender: Sender) -> None:
+        """See how the actuator is, and what became of the commands."""
         trouble = sender.trouble
         if trouble:
-            self._health.impair("actuator", trouble)
+            self._health.impair("actuator", trouble, idle=True)
         else:
             self._health.mend("actuator")
         for one in sender.events():
@@ -102,6 +107,35 @@ class Sidelines:
         took_s = sender.durations_s()
         if self._metrics:
             self._metrics.took("actuate", took_s)
+            counts = sender.counts
+            for cause in UNDELIVERED:
+                count = getattr(counts, cause)
+                more, self._undelivered[cause] = count - self._undelivered[cause], count
+                if more:
+                    self._metrics.not_delivered(cause, more)
+
+    def encoders(self, busy_s: Mapping[str, float]) -> None:
+        """See whether an encoder hangs, which it cannot say itself; what it does not give is missing or grows old.
+
+        Args:
+            busy_s: Input → for how long its encoder has been busy with one value (s).
+        """
+        slow = {name: busy for name, busy in busy_s.items() if busy > ENCODER_S}
+        for name in self._slow - set(slow):
+            self._health.mend(f"encoder of {name}")
+        for name, busy in slow.items():
+            reason = f"busy with one value for {busy:.1f} s"
+            self._health.impair(f"encoder of {name}", reason)
+            if name not in self._slow:
+                self._told(f"encoder of {name}: {reason}")
+                self.event("encoder", input=name, state="hangs", reason=reason)
+        self._slow = set(slow)
+
+    def state(self) -> None:
+        """Tell and trace the changes of health."""
+        for change in self._health.transitions():
+            self._told(f"{change.before} → {change.after}" + (f": {change.reason}" if change.reason else ""))
+            self.event("health", change.at_ns, before=change.before, after=change.after, reason=change.reason)
 
     def summary(
         self,

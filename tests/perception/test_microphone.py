@@ -1,6 +1,4 @@
 import json
-import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -241,55 +239,6 @@ with Feeds([feed]):
 tell(drops=feed.drops())
 """
 
-PROGRAMS = ("pulseaudio", "paplay", "pactl")
-SYSTEM = "/usr/share/alsa/alsa.conf"
-
-
-@pytest.fixture
-def pulse(tmp_path):
-    """A sound server of its own with a loudspeaker that nobody hears and a microphone that hears it."""
-    missing = [program for program in PROGRAMS if not shutil.which(program)]
-    if missing or not os.path.exists(SYSTEM):
-        pytest.skip(f"{', '.join(missing) or SYSTEM} is not installed")
-    pytest.importorskip("sounddevice", exc_type=OSError)
-    socket = tmp_path / "socket"
-    config = tmp_path / "alsa.conf"
-    config.write_text(f"<{SYSTEM}>\npcm.!default {{ type pulse }}\nctl.!default {{ type pulse }}\n")
-    env = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "XDG_RUNTIME_DIR": str(tmp_path),
-        "PULSE_SERVER": f"unix:{socket}",
-        "ALSA_CONFIG_PATH": str(config),
-    }
-    server = SimpleNamespace(env=env, process=None)
-
-    def start():
-        words = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
-        modules = [f"module-native-protocol-unix auth-anonymous=1 socket={socket}"]
-        modules.append("module-null-sink sink_name=nobody rate=48000 channels=2")
-        for one in modules:
-            words += ["-L", one]
-        server.process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            asked = subprocess.run(["pactl", "list", "short", "sources"], env=env, capture_output=True, check=False)
-            if b"nobody.monitor" in asked.stdout:
-                return
-            time.sleep(0.05)
-        kill()
-        pytest.skip("pulseaudio does not start here")
-
-    def kill():
-        server.process.kill()
-        server.process.wait()
-
-    server.start, server.kill = start, kill
-    start()
-    try:
-        yield server
-    finally:
-        kill()
-
 
 def test_a_real_microphone_is_heard_lost_and_heard_again(pulse, tmp_path):
     rate = 48_000
@@ -297,7 +246,7 @@ def test_a_real_microphone_is_heard_lost_and_heard_again(pulse, tmp_path):
     soundfile.write(tmp_path / "tone.wav", tone.astype(np.float32), rate)
 
     def play():
-        return subprocess.Popen(["paplay", str(tmp_path / "tone.wav")], env=pulse.env, stderr=subprocess.DEVNULL)
+        return pulse.play(tmp_path / "tone.wav")
 
     listener = subprocess.Popen(
         [sys.executable, "-c", LISTENER, "40"], env=pulse.env, stdout=subprocess.PIPE, text=True
