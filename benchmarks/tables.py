@@ -479,6 +479,77 @@ def clips() -> str:
     )
 
 
+AGES = {
+    "ours": "`sensorimotor`, decisions by `--trigger camera`",
+    "mailbox": "a one-slot mailbox by hand",
+    "dora, queue_size 1": "dora-rs, `queue_size: 1`",
+    "dora, default queue": "dora-rs, its default queue",
+    "plain": "a plain `cv2.read` loop",
+    "ours, GIL held": "`sensorimotor`, a model that holds the GIL",
+    "mailbox, GIL held": "the mailbox, a model that holds the GIL",
+}
+"""Contenders of frame_age.json, as a table names them."""
+
+
+def _at(row: Mapping[str, float], digits: int, *which: str) -> list[str]:
+    return [f"{row[name]:,.{digits}f}" for name in which]
+
+
+def _shared(report: Mapping[str, Any]) -> str:
+    """On what a live benchmark was run, and what else went on there."""
+    priority = f" All contenders ran at the same raised priority (nice {report['nice']})." if report["nice"] else ""
+    return (
+        f"The machine had other work at the same time (load {report['load_before']:.1f} before the run): go by the "
+        f"ratios.{priority} {_setting(report)}."
+    )
+
+
+def frame_age() -> str:
+    """How old the frame is that an action was decided on."""
+    report = _read("frame_age")
+    rows = report["rows"]
+    lines = [
+        [label, *_at(rows[name]["age_ms"], 1, "p50", "p99", "max"), f"{rows[name]['actions_per_s']:.1f}",
+         f"{rows[name]['age_ms']['p50'] / rows['ours']['age_ms']['p50']:.2f}"]
+        for name, label in AGES.items()
+    ]  # fmt: skip
+    head = ("age of the frame at the action (ms)", "p50", "p99", "max", "actions a second", "p50, ours = 1")
+    height, width = report["camera"]["size"]
+    said, off = rows["ours"]["reported_age_ms"], rows["ours"]["pixel_minus_reported_ms"]
+    return (
+        f"{_table(head, lines)}\n\nA loopback MJPEG camera, {width} × {height} at {report['camera']['rate_hz']:g} frames "
+        f"a second, that writes its clock into the pixels; {report['busy_ms']:g} ms of computing in place of a model; "
+        f"{report['turns']} turns of {report['seconds']:g} s each, taking turns in one run. The records of `sensorimotor` "
+        f"say {said['p50']:.1f} ms at p50; the pixels say {off['p50']:.1f} ms more (p50; p99 {off['p99']:.1f}), in which "
+        f"the camera's encoding, the network and the way from the decision to the actuator are included. "
+        f"{_shared(report)}"
+    )
+
+
+def loop_overhead() -> str:
+    """From a frame in hand to its action, without a model."""
+    report = _read("loop_overhead")
+    labels = {
+        "bare loop": "a bare loop: nothing but the call",
+        "mailbox": "a one-slot mailbox by hand, two threads",
+        "ours": "`sensorimotor`, all of it",
+        "dora, queue_size 1": "dora-rs, `queue_size: 1`, two processes",
+    }
+    rates = sorted({float(name.partition(" / ")[2]) for name in report["rows"]})
+    lines = []
+    for rate in rates:
+        for name, label in labels.items():
+            row = report["rows"][f"{name} / {rate:g}"]
+            lines.append([f"{rate:g}", label, *_at(row["ms"], 3, "p50", "p95", "p99", "max"), f"{row['n']:,}"])
+    head = ("frames a second", "frame in hand → action out (ms)", "p50", "p95", "p99", "max", "n")
+    height, width = report["frame"]
+    return (
+        f"{_table(head, lines, words=2)}\n\nFrames of {width} × {height}, made in the process; a model that does "
+        f"nothing; {report['turns']} turns of {report['seconds']:g} s each, taking turns in one run, without the first "
+        f"second. {_shared(report)}"
+    )
+
+
 PAGES = {
     "README.md": (summary, latency, training, reach),
     "docs/babyai.md": (
@@ -486,6 +557,7 @@ PAGES = {
     ),
     "docs/encoders.md": (encoders, token_cache),
     "docs/clips.md": (clips,),
+    "docs/performance.md": (frame_age, loop_overhead),
 }  # fmt: skip
 
 

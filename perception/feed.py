@@ -11,7 +11,7 @@ What becomes of an input, as events:
 
 import random
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +22,7 @@ from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
 from sensorimotor.perception.modality import Modality, Text
 from sensorimotor.perception.pace import Wait
+from sensorimotor.perception.repeats import REMEMBERED_FRAMES, Repeats
 from sensorimotor.perception.sensor import Losses, Sample, Sensor, StreamEnded
 
 FeedState = Literal["waiting", "live", "late", "frozen", "lost", "ended"]
@@ -39,8 +40,6 @@ STEADY_S = 5.0
 
 FROZEN_S = 2.0
 FROZEN_REPEATS = 5
-REMEMBERED_FRAMES = 4
-"""A driver that repeats its whole ring of buffers is frozen too."""
 
 STOP_S = 2.0
 READ_S = 0.1
@@ -123,7 +122,7 @@ class Feed:
         self._connected = False
         self._attempts = 0
         self._again_ns = self._since_ns = self._last_ns = clock.now_ns()
-        self._recent: deque[int] = deque(maxlen=REMEMBERED_FRAMES)
+        self._recent = Repeats()
         self._repeats, self._fresh_ns = 0, self._last_ns
 
     @property
@@ -243,11 +242,7 @@ class Feed:
     def _is_frozen(self, sample: Sample) -> bool:
         if not (self.sensor.noisy and isinstance(sample.value, np.ndarray) and self._frozen_s is not None):
             return False
-        # hash keeps the GIL: to let go of it and get it back beside a thread that computes would cost 5 ms a frame
-        content = hash(sample.value.tobytes())
-        repeated = content in self._recent
-        self._recent.append(content)
-        if not repeated:
+        if not self._recent.seen(sample.value):
             self._repeats, self._fresh_ns = 0, sample.captured_ns
             return False
         self._repeats += 1
