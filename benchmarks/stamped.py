@@ -67,10 +67,12 @@ class StampedCamera(Stamped):
         super().__init__("noise", 1 / FRAME_RATE_HZ)
         rng = np.random.default_rng(0)
         self._frames = rng.integers(0, 256, (DIFFERENT, height, width, 3), np.uint8)
+        self._made = 0
 
     def value(self, now_ns: int, count: int) -> np.ndarray:
         """A frame, uint8 `(height, width, 3)`."""
-        frame = self._frames[self._given % DIFFERENT].copy()
+        self._made += 1
+        frame = self._frames[self._made % DIFFERENT].copy()
         frame.reshape(-1)[:STAMP_BYTES] = np.frombuffer(now_ns.to_bytes(STAMP_BYTES, "little"), np.uint8)
         return frame
 
