@@ -517,11 +517,11 @@ def frame_age() -> str:
     height, width = report["camera"]["size"]
     said, off = rows["ours"]["reported_age_ms"], rows["ours"]["pixel_minus_reported_ms"]
     return (
-        f"{_table(head, lines)}\n\nA loopback MJPEG camera, {width} × {height} at {report['camera']['rate_hz']:g} frames "
-        f"a second, that writes its clock into the pixels; {report['busy_ms']:g} ms of computing in place of a model; "
-        f"{report['turns']} turns of {report['seconds']:g} s each, taking turns in one run. The records of `sensorimotor` "
-        f"say {said['p50']:.1f} ms at p50; the pixels say {off['p50']:.1f} ms more (p50; p99 {off['p99']:.1f}), in which "
-        f"the camera's encoding, the network and the way from the decision to the actuator are included. "
+        f"{_table(head, lines)}\n\nA loopback MJPEG camera, {width} × {height} at {report['camera']['rate_hz']:g} "
+        f"frames a second, that writes its clock into the pixels; {report['busy_ms']:g} ms of computing in place of a "
+        f"model; {report['turns']} turns of {report['seconds']:g} s each, taking turns in one run. The records of "
+        f"`sensorimotor` say {said['p50']:.1f} ms at p50; the pixels say {off['p50']:.1f} ms more (p50; p99 "
+        f"{off['p99']:.1f}), in which the camera's encoding, the network and the way from the decision to the actuator are included. "
         f"{_shared(report)}"
     )
 
