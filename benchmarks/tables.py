@@ -521,7 +521,8 @@ def frame_age() -> str:
         f"frames a second, that writes its clock into the pixels; {report['busy_ms']:g} ms of computing in place of a "
         f"model; {report['turns']} turns of {report['seconds']:g} s each, taking turns in one run. The records of "
         f"`sensorimotor` say {said['p50']:.1f} ms at p50; the pixels say {off['p50']:.1f} ms more (p50; p99 "
-        f"{off['p99']:.1f}), in which the camera's encoding, the network and the way from the decision to the actuator are included. "
+        f"{off['p99']:.1f}), in which the camera's encoding, the network and the way from the decision to the actuator "
+        "are included. "
         f"{_shared(report)}"
     )
 
