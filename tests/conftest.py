@@ -266,6 +266,12 @@ def mjpeg():
     return _helper("mjpeg_camera")
 
 
+@pytest.fixture(scope="session")
+def fake_portaudio():
+    """The module that stands in for sounddevice: `fake_portaudio.PortAudio()`."""
+    return _helper("fake_portaudio")
+
+
 @pytest.fixture
 def pulse(tmp_path):
     """A sound server of the test's own, with a microphone that hears what is played: `pulse.play(file)`."""

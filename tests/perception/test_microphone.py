@@ -1,9 +1,7 @@
 import json
 import subprocess
 import sys
-import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,68 +16,12 @@ from sensorimotor.perception.modality import Audio
 EAR = Audio(sample_rate=16_000, seconds=1.0)
 
 
-class PortAudioError(Exception):
-    pass
-
-
-class PortAudio:
-    """Stands in for sounddevice: one device, whose callback a test calls."""
-
-    PortAudioError = PortAudioError
-
-    def __init__(self, rate=16_000, channels=1):
-        self.rate, self.channels, self.there, self.started = rate, channels, True, 0
-        self.stream = None
-        self.hangs = threading.Event()
-        self.hangs.set()
-
-    def _terminate(self):
-        self.started -= 1
-
-    def _initialize(self):
-        self.started += 1
-        self.there = True
-
-    def query_devices(self, device=None, kind=None):
-        found = {"name": "USB mic", "max_input_channels": self.channels, "default_samplerate": float(self.rate)}
-        if kind is None:
-            return [found, {"name": "speaker", "max_input_channels": 0}]
-        if not self.there or device not in (None, 0, "USB"):
-            raise ValueError(f"No input device matching {device!r}")
-        return found
-
-    def check_input_settings(self, device, channels, dtype, samplerate):
-        if samplerate != self.rate:
-            raise PortAudioError("Invalid sample rate")
-
-    def InputStream(self, **settings):  # noqa: N802 (the name is given)
-        hangs = self.hangs
-
-        class Stream(SimpleNamespace):
-            def start(self):
-                self.active = True
-
-            def abort(self):
-                hangs.wait()
-                self.active = False
-
-            def close(self):
-                self.finished_callback()
-
-        self.stream = Stream(**settings, active=False)
-        return self.stream
-
-    def hear(self, sound, adc_s=0.0, overflow=False):
-        time = SimpleNamespace(inputBufferAdcTime=adc_s)
-        self.stream.callback(sound, len(sound), time, SimpleNamespace(input_overflow=overflow))
-
-
 @pytest.fixture
-def opened(monkeypatch):
+def opened(monkeypatch, fake_portaudio):
     made = []
 
     def make(modality=EAR, rate=16_000, channels=1, **settings):
-        portaudio = PortAudio(rate, channels)
+        portaudio = fake_portaudio.PortAudio(rate, channels)
         monkeypatch.setattr(module, "live_library", lambda *_: portaudio)
         clock = ManualClock(1000)
         microphone = Microphone(settings.pop("device", None), modality, clock=clock, **settings)
