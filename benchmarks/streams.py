@@ -73,7 +73,7 @@ def export(folder: Path) -> None:
 
     clip = random_weights(ClipSpec(model=CLIP, pretrained=CLIP_TAG))
     encoders = {"camera": clip, "mic": random_weights(WhisperSpec(model=WHISPER)), "instruction": clip}
-    inputs = {
+    inputs: dict[str, Any] = {
         "camera": Image(height=HEIGHT, width=WIDTH),
         "mic": Audio(seconds=WINDOW_S, sample_rate=SAMPLE_RATE, mode="window"),
         "instruction": Text(max_tokens=32),
