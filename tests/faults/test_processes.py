@@ -65,6 +65,7 @@ def test_disk_full_under_the_trace(started, camera, small_disk, tools):
     assert len(lines) > 10
 
 
+@pytest.mark.slow
 def test_file_too_large_under_the_trace(started, camera, tools, tmp_path):
     trace = tmp_path / "small.jsonl"
     program = [sys.executable, "-c", "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (65536,) * 2);"]
@@ -110,6 +111,7 @@ def test_sigterm_in_mid_decision(started, camera, tools, tmp_path):
     assert [line.kind for line in read_trace(running.path)].count("torn") == 0
 
 
+@pytest.mark.slow
 def test_second_sigterm_while_a_decision_hangs(started, camera, tmp_path):
     slow = tmp_path / "slow"
     program = (sys.executable, "-c", SLOW.replace("0.5", "1e9"), slow, "run", "default")
@@ -148,6 +150,7 @@ def test_kill_9_then_restart(started, camera, receiver, tmp_path):
     assert (kinds.count("header"), kinds.count("torn")) == (2, 1)
 
 
+@pytest.mark.slow
 def test_screen_gone(started, camera, tools):
     running = started("--input", f"camera={camera.url}", program=("sh", "-c", PIPED, sys.executable, "run", "default"))
     running.wait_until_it_acts()
