@@ -1,6 +1,7 @@
 """What a person sees of a running policy: one line that changes, sentences that stay, and a table at the end."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,14 +21,22 @@ EVERY_S = 0.25
 
 
 class _Screen:
+    """Written to by any thread. Once nobody reads it any more, it is silent: that must not end what it shows.
+
+    It does not print through `rich`, which takes a broken pipe for the end of the program and closes standard output,
+    where actions may go.
+    """
+
     def __init__(self, console: Console):
         self._console = console
+        self._lock = threading.Lock()
         self._shown_s = 0.0
-        self._width = 0
+        self._line = ""
+        self._gone = False
 
     def tell(self, sentence: str) -> None:
-        self._clear()
-        self._console.print(f"{time.strftime('%H:%M:%S')} {sentence}", markup=False, highlight=False)
+        with self._lock:
+            self._write(self._cleared() + f"{time.strftime('%H:%M:%S')} {sentence}\n")
 
     def show(self, running: Live | Stepped) -> None:
         now_s = time.monotonic()
@@ -35,14 +44,26 @@ class _Screen:
             return
         self._shown_s = now_s
         line = status_line(running)[: self._console.width - 1]
-        self._console.file.write("\r" + line.ljust(self._width))
-        self._console.file.flush()
-        self._width = len(line)
+        with self._lock:
+            self._write("\r" + line.ljust(len(self._line)))
+            self._line = line
 
-    def _clear(self) -> None:
-        if self._width:
-            self._console.file.write("\r" + " " * self._width + "\r")
-            self._width = 0
+    def clear(self) -> None:
+        with self._lock:
+            self._write(self._cleared())
+
+    def _cleared(self) -> str:
+        before, self._line = self._line, ""
+        return "\r" + " " * len(before) + "\r" if before else ""
+
+    def _write(self, text: str) -> None:
+        if self._gone:
+            return
+        try:
+            self._console.file.write(text)
+            self._console.file.flush()
+        except (OSError, ValueError):  # ValueError: it was closed
+            self._gone = True
 
 
 @contextmanager
@@ -57,7 +78,7 @@ def status(*, quiet: bool) -> Iterator[_Screen]:
     try:
         yield screen
     finally:
-        screen._clear()
+        screen.clear()
 
 
 def status_line(running: Live | Stepped) -> str:

@@ -22,6 +22,7 @@ from sensorimotor.actions.guards import NO_RULES, Guards
 from sensorimotor.clock import MonotonicClock
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.sensors import open_sensor
+from sensorimotor.pipelines import live
 from sensorimotor.pipelines.live import Live
 from sensorimotor.pipelines.trace import TraceWriter, read_trace
 
@@ -333,8 +334,9 @@ def policy():
 
 
 @pytest.fixture
-def inside(receiver, tmp_path):
+def inside(receiver, tmp_path, monkeypatch):
     """Runs a policy in this process: `with inside(policy, {"camera": url}) as running`."""
+    monkeypatch.setattr(live, "IDLE_S", 0.0)  # how it decides after a pause is no fault
     return lambda policy, inputs, **options: Inside(receiver, tmp_path / "run.jsonl", policy, inputs, **options)
 
 

@@ -65,6 +65,7 @@ def test_microphone_gone(listening, tools):
     assert listening.input_states("mic")[-1] == "recovered"
 
 
+@pytest.mark.slow
 def test_microphone_silent(listening):
     listening.wait_for("microphone default: only zeros for 5 s; it is muted, or nothing is plugged in")
     listening.wait_until_it_acts()

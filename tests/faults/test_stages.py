@@ -134,7 +134,8 @@ def test_core_hangs(spoilt):
     spoilt.wait_for_state("running")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow)])
 def test_outputs_not_finite(spoilt, value):
     def spoil(run):
         output = run()
