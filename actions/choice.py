@@ -39,15 +39,16 @@ def choose(action_space: ActionSpace, parameters: np.ndarray) -> Choice:
     >>> choose(Box([-1, -1], [1, 1], ("x", "y"), ("m", "m")), np.array([[0.5, 0.0], [0.4, 0.1]], np.float32)).label
     'x 0.5 m, y 0 m'
     """
-    if not math.isfinite(parameters.sum()):
+    if not math.isfinite(np.add.reduce(parameters, axis=None)):
         raise OutputError(
             f"the network gave logits that are NaN or infinite: {parameters.tolist()}; nothing was decided and the "
             "memory is unchanged. Run `sensorimotor inspect POLICY --verify` to see whether the bundle is at fault"
         )
     match action_space.space:
         case spaces.Discrete():
-            exponent = np.exp(parameters - parameters.max())
-            probabilities = exponent / exponent.sum()
+            # as .max() and .sum(), without their way through Python: a live decision finds nothing of it in its caches
+            exponent = np.exp(parameters - np.maximum.reduce(parameters))
+            probabilities = exponent / np.add.reduce(exponent)
             best = int(parameters.argmax())
             return Choice(best, action_space.describe(best), probabilities, float(probabilities[best]))
         case spaces.MultiBinary(dtype=dtype):

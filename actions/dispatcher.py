@@ -27,6 +27,10 @@ SHORTEST = 0.1
 OVERDUE = 2
 """A command that takes this many times its time-out is taken not to come back."""
 
+WAKING_S = 0.0005
+"""How long the thread that sends is given to wake up (s). Else it would wait until whoever offers has done all the rest
+of its work, which needs the interpreter just as much."""
+
 CLOSING_S = 2.0
 """How long closing may take, the last command included."""
 
@@ -78,6 +82,8 @@ class Dispatcher:
         self._slot: deque[Command] = deque(maxlen=1)
         self._awake = threading.Lock()  # released where there is something to do: the loop must not wait for a lock
         self._awake.acquire()
+        self._took = threading.Lock()  # released where a command has been taken out of the slot
+        self._took.acquire()
         self._last: Command | None = None
         self._closing = self._abandoned = self._open = False
         self._failures, self._not_before_ns, self._trouble = 0, 0, ""
@@ -110,13 +116,20 @@ class Dispatcher:
         return self._trouble
 
     def offer(self, command: Command) -> None:
-        """Have a command sent as soon as it can be. Never waits."""
+        """Have a command sent as soon as it can be.
+
+        Never waits for the actuator; for a thread that is at rest to wake up, `WAKING_S` at most.
+        """
         if self._closing:
             return
         if self._taken():
             self._counts["replaced"] += 1
+        self._took.acquire(blocking=False)
+        at_rest = self._began_ns is None
         self._slot.append(command)
         self._wake()
+        if at_rest:
+            self._took.acquire(timeout=WAKING_S)
 
     def events(self) -> list[ActuatorEvent]:
         """What has happened since this was asked last."""
@@ -157,6 +170,8 @@ class Dispatcher:
             self._awake.acquire()
             closing = self._closing
             command = self._taken()
+            with suppress(RuntimeError):  # nobody has waited for it
+                self._took.release()
             if closing and self._last:
                 self._counts["replaced"] += command is not None
                 command = self._last

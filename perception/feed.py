@@ -230,8 +230,8 @@ class Feed:
                 self._losses.count("frozen")
                 self._become("frozen", f"{self._repeats} frames in a row repeat the {REMEMBERED_FRAMES} before them")
                 return
-            event: FeedEvent = "live" if self._state == "waiting" else "recovered"
-            self._become(event, f"after {gap_s:.2f} s")
+            if self._state != "live":
+                self._become("live" if self._state == "waiting" else "recovered", f"after {gap_s:.2f} s")
             self.samples += 1
         try:
             self._sink(self.name, sample)
