@@ -21,6 +21,9 @@ T = TypeVar("T")
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
 """How long a device that failed twice in a row is left alone; twice as long after each further failure."""
 
+SHORTEST = 0.1
+"""A command with less than this part of its time-out left is not begun: it would fail for no fault of the device."""
+
 OVERDUE = 2
 """A command that takes this many times its time-out is taken not to come back."""
 
@@ -39,7 +42,7 @@ class DispatchCounts:
     Attributes:
         sent: Delivered.
         replaced: A newer one came before they could be sent.
-        expired: Their time was over before they could be sent.
+        expired: Their time was over, or as good as over, before they could be sent.
         failed: The actuator refused them, was not there, or took too long.
         waited: Came while a device that had failed was left alone.
     """
@@ -187,7 +190,7 @@ class Dispatcher:
                 self._actuator.open()
                 self._open = True
             left_s = (command.expires_ns - self._clock.now_ns()) / 1e9
-            if left_s <= 0:
+            if left_s <= SHORTEST * self._timeout_s:
                 self._counts["expired"] += 1
                 return
             began = time.perf_counter()

@@ -62,7 +62,7 @@ def main() -> None:
         "bundle_bytes": size,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
-        "machine": describe_machine(),
+        "hardware": describe_machine(),
         "date": today(),
         "versions": versions("onnxruntime", "torch", "numpy"),
     }

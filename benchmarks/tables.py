@@ -517,11 +517,12 @@ def frame_age() -> str:
     height, width = report["camera"]["size"]
     said, off = rows["ours"]["reported_age_ms"], rows["ours"]["pixel_minus_reported_ms"]
     return (
-        f"{_table(head, lines)}\n\nA loopback MJPEG camera, {width} × {height} at {report['camera']['rate_hz']:g} frames "
-        f"a second, that writes its clock into the pixels; {report['busy_ms']:g} ms of computing in place of a model; "
-        f"{report['turns']} turns of {report['seconds']:g} s each, taking turns in one run. The records of `sensorimotor` "
-        f"say {said['p50']:.1f} ms at p50; the pixels say {off['p50']:.1f} ms more (p50; p99 {off['p99']:.1f}), in which "
-        f"the camera's encoding, the network and the way from the decision to the actuator are included. "
+        f"{_table(head, lines)}\n\nA loopback MJPEG camera, {width} × {height} at {report['camera']['rate_hz']:g} "
+        f"frames a second, that writes its clock into the pixels; {report['busy_ms']:g} ms of computing in place of a "
+        f"model; {report['turns']} turns of {report['seconds']:g} s each, taking turns in one run. The records of "
+        f"`sensorimotor` say {said['p50']:.1f} ms at p50; the pixels say {off['p50']:.1f} ms more (p50; p99 "
+        f"{off['p99']:.1f}), in which the camera's encoding, the network and the way from the decision to the actuator "
+        "are included. "
         f"{_shared(report)}"
     )
 
@@ -550,6 +551,88 @@ def loop_overhead() -> str:
     )
 
 
+def _load(row: Mapping[str, Any]) -> str:
+    load = row["load"]
+    return f"Load of the machine, other work included: {load['before']:.1f} before, {load['after']:.1f} after."
+
+
+def streams() -> str:
+    """A large policy on live streams: what is added to ONNX Runtime, and ages against what one would write by hand."""
+    report = _read("streams")
+    decision, ages = report["decision"], report["age_ms"]
+    turns = decision["turns"]
+    rows = [
+        ["a decision over its calls of ONNX Runtime, p50", f"{decision['ratio_p50']:.3f}"],
+        ["all decisions over all calls", f"{decision['ratio_of_sums']:.3f}"],
+        ["the same in CPU time, p50", f"{decision['cpu_ratio_p50']:.3f}"],
+        [
+            "CPU time of the whole live process, sensors included, over that of ONNX Runtime",
+            f"{decision['process_cpu_over_onnx_runtime_cpu']:.3f}",
+        ],
+    ]
+    lines = [
+        [name, str(row["n"]), *(f"{row[key]:,.0f}" for key in ("p50", "p95", "max")),
+         *_times(row["older_than_the_runtime"])]
+        for name, row in ages.items()
+    ]  # fmt: skip
+    head = ("age of the frame at the action (ms)", "n", "p50", "p95", "max", "… times as old", "range")
+    height, width, rate = report["camera"]
+    models = ", ".join(f"{model} ({name})" for name, model in report["models"].items())
+    return (
+        f"{_table(('time of a decision', 'ratio'), rows)}\n\n{_table(head, lines)}\n\n{models}; weights: "
+        f"{report['weights']}. Frames of {height} × {width}, {rate} a second; sound in windows of "
+        f"{report['window_s']:g} s every {report['hop_s']:g} s. Decisions in one thread: {len(turns)} times "
+        f"{turns[0]['n']}. Ages: {report['rounds']} turns of {report['seconds_a_turn']:g} s each, one after another in "
+        "one run; *times as old* is the median, over turns, of p50 over that of the runtime on every frame in the same "
+        f"round. {_load(report)} {_setting(report)}."
+    )
+
+
+def soak() -> str:
+    """Many decisions with faults, and ten minutes of rhythm."""
+    report = _read("soak")
+    parts = []
+    if row := report.get("faults"):
+        memory, turn, cpu, floor = row["rss_mb"], row["p50_ms"], row["p50_cpu_ms"], row["reference"]
+        head = (f"{row['decisions']:,} decisions with faults", "first tenth", "last tenth", "last / first")
+        lines = [
+            [label, f"{one['tenths'][0]:.3f}", f"{one['tenths'][-1]:.3f}", f"{one['last_over_first']:.3f}"]
+            for label, one in (
+                ("a decision, p50 (ms)", turn),
+                ("a decision, p50 (ms of CPU)", cpu),
+                ("its two graphs alone, p50 (ms)", floor["p50_ms"]),
+                ("its two graphs alone, p50 (ms of CPU)", floor["p50_cpu_ms"]),
+            )
+        ]
+        faults = ", ".join(f"{what} (1 in {every:,})" for what, every in row["faults_every"].items())
+        counts, actuator = row["summary"], row["actuator"]
+        parts.append(
+            f"{_table(head, lines)}\n\nMemory: {memory['first']:.1f} MB at the start, {memory['last']:.1f} MB at the "
+            f"end; a line through all of it rises by {memory['slope_per_100k']:.2f} MB in 100,000 decisions, through "
+            f"all but the first tenth by {memory['slope_per_100k_after_a_tenth']:.2f} MB. Injected: {faults}. Of it "
+            f"came {counts['held']:,} decisions held, {counts['errors']:,} errors of the network, "
+            f"{row['encoder_errors']:,} of an encoder, {row['sound_refused']:,} refused chunks of sound and "
+            f"{actuator['failed']:,} refused actions; {row['trace']['lines']:,} lines of trace, {row['trace']['lost']} "
+            f"lost. {row['seconds']:.0f} s. {_load(row)} {_setting(row)}."
+        )
+    if row := report.get("rhythm"):
+        head = (f"{row['rate_hz']:g} a second for {row['seconds']:g} s", "turns", "missed", "share", "late, p50 (ms)",
+                "p99", "max")  # fmt: skip
+        lines = []
+        for name, label in {"live": "`default` on three streams", "ticker alone": "a ticker alone"}.items():
+            one = row[name]
+            late = one["late_ms"]
+            lines.append(
+                [label, f"{one['ticks']:,}", f"{one['missed']:,}", f"{100 * one['missed_share']:.3f} %",
+                 f"{late['p50']:.2f}", f"{late['p99']:.1f}", f"{late['max']:.1f}"]
+            )  # fmt: skip
+        parts.append(
+            f"{_table(head, lines)}\n\nTwo processes at the same time. *Late* is from the deadline to the action's "
+            f"being handed over, and of the ticker to its waking up. {_load(row)} {_setting(row)}."
+        )
+    return "\n\n".join(parts)
+
+
 PAGES = {
     "README.md": (summary, latency, training, reach),
     "docs/babyai.md": (
@@ -557,7 +640,7 @@ PAGES = {
     ),
     "docs/encoders.md": (encoders, token_cache),
     "docs/clips.md": (clips,),
-    "docs/performance.md": (frame_age, loop_overhead),
+    "docs/performance.md": (frame_age, loop_overhead, streams, soak),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sensorimotor.actions.plan import Following, Plans, RecedingHorizon
 from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
 from sensorimotor.models.backend import Backend, CoreInput
 from sensorimotor.models.bundle import Bundle
-from sensorimotor.models.known import Known, encode_films, encode_values, unchanged
+from sensorimotor.models.known import Encode, Known, encode_films, encode_values, unchanged
 from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
 from sensorimotor.perception.arguments import encoder_arguments
 from sensorimotor.perception.buffers import latched
@@ -293,12 +294,16 @@ class Policy:
         def encode(rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
             began = time.perf_counter()
             made = self._backend.encode(name, encoder_arguments(modality, rows, self._tokenizer))
-            timings_ms[f"encode.{name}"] = (time.perf_counter() - began) * 1e3
+            took_ms = (time.perf_counter() - began) * 1e3
+            timings_ms[f"encode.{name}"] = timings_ms.get(f"encode.{name}", 0.0) + took_ms
             return made
 
         values, numbers = [checked[i][name] for i in new], [sequences[i].get(name) for i in new]
         if isinstance(modality, Image) and modality.frames > 1:
-            now, again = encode_films(values, numbers, [known[i].get(name) for i in new], encode)
+            # Of one stream frame by frame: a matrix product of several rows may round otherwise than that of one, and
+            # which frames are new together is a matter of timing, which must not matter when a run is done again.
+            several = encode if len(checked) > 1 else partial(_one_by_one, encode)
+            now, again = encode_films(values, numbers, [known[i].get(name) for i in new], several)
             for i, nothing_new in zip(new, again, strict=True):
                 cached[i] = nothing_new
         else:
@@ -350,6 +355,11 @@ class Policy:
             case ActuatorHold():
                 return None, "hold"
         raise AssertionError(self.signature.safe_action)
+
+
+def _one_by_one(encode: Encode, frames: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    tokens, masks = zip(*(encode([frame]) for frame in frames), strict=True)
+    return np.concatenate(tokens), np.concatenate(masks)
 
 
 def _plain_int(number: int | None) -> int | None:

@@ -79,7 +79,7 @@ class Buffers:
             ObservationError: The stream has no such input, or the sound is not what it should be. Other values are
                 checked when they are acted upon.
         """
-        modality = self._inputs.get(name)
+        modality, number = self._inputs.get(name), 1
         if modality is None:
             raise ObservationError(name, f"one of {', '.join(self._inputs)}", "an unknown name")
         if isinstance(modality, Audio):
@@ -90,7 +90,7 @@ class Buffers:
             ended = self._ears[name].feed(value)
             if not ended:
                 return
-            value = ended[-1].sound
+            value, number = ended[-1].sound, len(ended)
         elif isinstance(modality, Audio):
             before = self._values.get(name, np.zeros((modality.samples, modality.channels), np.float32))
             value = np.concatenate([before, value])[-modality.samples :]
@@ -101,7 +101,7 @@ class Buffers:
             frame = np.asarray(value)[None]
             value = np.repeat(frame, modality.frames, 0) if film is None else np.concatenate([film[1:], frame])
         self._values[name], self._times[name] = value, now_s
-        self._sequences[name] = self._sequences.get(name, -1) + 1
+        self._sequences[name] = self._sequences.get(name, -1) + number
 
     def newest(self, name: str) -> tuple[int, float]:
         """The number of an input's newest value, and when it was in hand (s); -1 where there is none yet."""

@@ -7,8 +7,8 @@ import numpy as np
 REMEMBERED_FRAMES = 4
 """A driver that repeats its whole ring of buffers repeats itself too."""
 GLANCE = 8
-"""So many rows and columns of pixels tell frames of a working camera apart: its noise is in all of them. Each is a part
-of memory that has to be fetched: 16 x 16 take twice as long."""
+"""So many rows and columns of pixels tell frames of a working camera apart: its noise is in all of them. Each is a
+cache line that has to be fetched: 16 x 16 take twice as long."""
 
 
 class Repeats:

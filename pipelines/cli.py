@@ -323,8 +323,21 @@ def run(
     duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds.")] = None,
     fit: Annotated[str, typer.Option(help="Frames of another shape: crop, pad or stretch.")] = "crop",
     trace: Annotated[Path | None, typer.Option(help="Append every decision and event to this file.")] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Record to this directory what comes in and what is done."),
+    ] = None,
+    as_fast_as_possible: Annotated[
+        bool, typer.Option("--as-fast-as-possible", help="Run through files in simulated time, with nothing dropped.")
+    ] = False,
     serve: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz on this machine; 0: any.")
+    ] = None,
+    replay: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="TRACE DIR", help="Decide again on what was traced and recorded, and compare the actions."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the environment's first episode.")] = 0,
     speaker: Annotated[list[str] | None, typer.Option(help="Who speaks in the environment.")] = None,
@@ -332,13 +345,19 @@ def run(
 ) -> None:
     """Act on live cameras, microphones, words and sensors, or in an environment, until Ctrl-C.
 
-    SIGUSR1 presses the stop, which holds until SIGUSR2.
+    SIGUSR1 presses the stop, which holds until SIGUSR2. With --replay nothing is sensed and nothing is sent; the exit
+    status is 1 if any action differs.
 
     Example: `sensorimotor run default --input camera=0 --input mic=default --input instruction="go to the red ball"`
     """
     from sensorimotor.pipelines import live_console
     from sensorimotor.pipelines.run import run as module_run
 
+    if replay:
+        if inputs or env or guards or rate or trigger or duration or trace or record or as_fast_as_possible:
+            raise UsageError("--replay takes all from the trace and the recording: leave the other options out")
+        _replay(policy, *replay, as_json)
+        return
     sources = dict(_source(one) for one in inputs or ())
     if len(sources) < len(inputs or ()):
         raise UsageError("an input is named twice: expected one source for each")
@@ -354,6 +373,8 @@ def run(
             duration_s=duration,
             fit=fit,
             trace=trace,
+            record=record,
+            as_fast_as_possible=as_fast_as_possible,
             serve=serve,
             seed=seed,
             speakers=tuple(speaker or ()),
@@ -363,6 +384,20 @@ def run(
         _print_json(summary)
     else:
         live_console.summary_table(summary)
+
+
+def _replay(policy: str, trace: Path, recording: Path, as_json: bool) -> None:
+    from sensorimotor.models.policy import Policy
+    from sensorimotor.pipelines import live_console
+    from sensorimotor.pipelines.retrace import retrace
+
+    done = retrace(Policy.load(policy), trace, recording)
+    if as_json:
+        _print_json(done.to_json())
+    else:
+        live_console.replay_table(done)
+    if done.differ:
+        raise typer.Exit(1)
 
 
 @app.command()

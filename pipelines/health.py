@@ -61,7 +61,8 @@ class HealthReport:
         state: In a word.
         reasons: What keeps it from `RUNNING`.
         since_decision_s: How long ago it last decided, held or not (s); None before the first time.
-        since_action_s: How long ago it last did what the policy selected (s); None before the first time.
+        since_action_s: How long ago it last did what the policy selected (s); None before the first time. What an
+            actuator that is gone would have done does not count.
         healthy: Whether it does what it is there for: the last of those is not long ago, and nobody stopped it.
         decisions: How many it made.
         errors: How many times a stage failed.
@@ -118,6 +119,7 @@ class Health:
         self._alive_ns: int | None = None  # when the loop last came to an end of any kind
         self._held, self._stopped, self._tripped = "it has not decided yet", "", ""
         self._impaired: dict[str, str] = {}
+        self._idle: set[str] = set()
         self._errors_ns: deque[int] = deque(maxlen=self._budget.errors + 1)
         self._good = self._decisions = self._errors = 0
         self._state = State.HOLDING
@@ -131,7 +133,7 @@ class Health:
             self._decided_ns = self._alive_ns = now_ns
             self._held = held
             self._decisions += 1
-            if not held:
+            if not held and not self._idle:
                 self._acted_ns = now_ns
             if self._tripped:
                 self._good += 1
@@ -139,13 +141,20 @@ class Health:
                     self._forgive()
             self._look(now_ns)
 
-    def failed(self, error: BaseException | str) -> None:
-        """A stage failed, which cost one decision: the safe action was executed in its place."""
+    def failed(self, error: BaseException | str, *, decision: bool = True) -> None:
+        """A stage failed.
+
+        Args:
+            error: How.
+            decision: Whether that cost one decision, in whose place the safe action was executed. What fails beside
+                the loop, such as an encoder, costs none: it counts in the budget, and says nothing about the loop.
+        """
         what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         with self._lock:
             now_ns = self._clock.now_ns()
             self._look(now_ns)
-            self._alive_ns, self._held = now_ns, what
+            if decision:
+                self._alive_ns, self._held = now_ns, what
             self._errors += 1
             self._good = 0
             self._errors_ns.append(now_ns)
@@ -161,15 +170,24 @@ class Health:
         with self._lock:
             return self._tripped
 
-    def impair(self, what: str, reason: str) -> None:
-        """Something is not as it should be, such as an input that is late; until it is mended."""
+    def impair(self, what: str, reason: str, *, idle: bool = False) -> None:
+        """Something is not as it should be, such as an input that is late; until it is mended.
+
+        Args:
+            what: It is.
+            reason: What is wrong with it.
+            idle: Whether nothing that is decided is carried out meanwhile, as with an actuator that is gone.
+        """
         with self._lock:
             self._impaired[what] = reason
+            if idle:
+                self._idle.add(what)
             self._look(self._clock.now_ns())
 
     def mend(self, what: str) -> None:
         """It is as it should be (again)."""
         with self._lock:
+            self._idle.discard(what)
             if self._impaired.pop(what, None) is not None:
                 self._look(self._clock.now_ns())
 

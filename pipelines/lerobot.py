@@ -20,10 +20,12 @@ from sensorimotor.pipelines.lerobot_format import (
     TASK,
     VIDEO_PATH,
     Info,
+    captured_column,
     feature_of,
     file_of,
     fill,
     load_info,
+    seen_column,
 )
 from sensorimotor.pipelines.lerobot_tables import load_tasks
 from sensorimotor.pipelines.recent import Recent
@@ -52,6 +54,8 @@ class LeRobotSource:
     Pictures, numbers and strings are features under their LeRobot names, `task` is what an episode is about, and
     streams of sound recorded beside them are called `audio.NAME`. A single integer is a choice, a single number with
     a fraction a vector of one value. Times are those of capture where they were recorded, else LeRobot's timestamps.
+    In the recording of a run a step may have seen nothing, or again what the step before saw: what stands there then is
+    no sample (`run_features`).
 
     Args:
         path: The directory that has `meta/info.json` in it.
@@ -71,10 +75,12 @@ class LeRobotSource:
         self._info = load_info(self.path)
         sounds = load_streams(self.path)
         described = self.path / INFO
+        named = [name for name in self._info.features if name not in BOOKKEEPING and name != CAPTURE]
+        beside = {column for name in named for column in (seen_column(name), captured_column(name))}
         features = {
-            name: feature_of(described, name, entry, self._info.fps)
-            for name, entry in self._info.features.items()
-            if name not in BOOKKEEPING and name != CAPTURE
+            name: feature_of(described, name, self._info.features[name], self._info.fps)
+            for name in named
+            if name not in beside
         }
         self.features: Mapping[str, Feature] = features | {TASK: Feature("text")} | sounds
         self.rate_hz: float | None = self._info.fps
@@ -132,14 +138,16 @@ class LeRobotEpisode:
         what = self._feature(feature)
         if what.kind == "audio":
             raise DataError(f"{self.name}: {feature} is a stream of sound, not single sounds")
-        steps = np.arange(len(self.times_s))
         if feature == TASK:
             return self._task_track()
+        steps, times_s = self._seen(feature)
         entry = self._set.info.features[feature]
         if entry.dtype == "video":
-            return _Track(self.times_s, steps, partial(self._frames, feature))
+            return _Track(times_s, steps, partial(self._frames, feature))
         if entry.dtype == "image":
-            return _Track(self.times_s, steps, partial(self._pictures, feature))
+            return _Track(times_s, steps, partial(self._pictures, feature))
+        if seen_column(feature) in self._set.info.features:
+            return _Track(times_s, steps, partial(self.stored, feature))
         values = self._set.columns.values(self._row, feature)
         if what.kind == "vector":
             steps = np.flatnonzero(np.isfinite(values).all(1))
@@ -150,6 +158,36 @@ class LeRobotEpisode:
             steps = np.flatnonzero(np.isfinite(values[:, 0]))
             values = np.nan_to_num(values[:, 0]).astype(np.int64).tolist()
         return _Track(self.times_s[steps], steps, lambda asked: [values[step] for step in asked])
+
+    def stored(self, column: str, steps: Sequence[int]) -> list[Any]:
+        """What stands in a column at some steps, also where it stands for nothing, and in columns that are no features.
+
+        Raises:
+            DataError: There is no such column, or it is damaged.
+        """
+        entry = self._set.info.features.get(column)
+        if entry is None:
+            raise DataError(f"{self._set.path} has no {column!r}; it has {', '.join(self._set.info.features)}")
+        if entry.dtype in ("video", "image"):
+            return (self._frames if entry.dtype == "video" else self._pictures)(column, steps)
+        values = self._set.columns.values(self._row, column)
+        if entry.dtype == "string":
+            return [values[step] for step in steps]
+        rows = values[np.asarray(steps, np.int64)]
+        return [int(one[0]) for one in rows] if entry.dtype == "int64" else list(rows.astype(np.float32))
+
+    def _seen(self, feature: str) -> tuple[np.ndarray, np.ndarray]:
+        """The steps at which a feature has something new, and when that was in hand (s)."""
+        column = seen_column(feature)
+        steps = np.arange(len(self.times_s))
+        if column not in self._set.info.features:
+            return steps, self.times_s
+        numbers = np.array(self.stored(column, steps.tolist()), np.int64)
+        steps = np.flatnonzero((numbers >= 0) & (np.diff(numbers, prepend=-1) != 0))
+        if captured_column(feature) not in self._set.info.features:
+            return steps, self.times_s[steps]
+        captured_ns = self.stored(captured_column(feature), steps.tolist())
+        return steps, np.maximum.accumulate(np.array(captured_ns, np.float64) / 1e9)
 
     def sound(self, feature: str, sample_rate: int) -> SoundTrack:
         """A stream of sound at `sample_rate` (Hz).

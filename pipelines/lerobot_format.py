@@ -46,6 +46,10 @@ AUDIO = "audio."
 TASK = "task"
 """The text that says what an episode is about."""
 
+SEEN, CAPTURED = "seen.", "captured_ns."
+"""What the names of columns begin with, added by our recordings of runs, that say which value of a feature a step saw
+(-1: none) and when that was in hand (ns, on the clock of `capture_time_s`)."""
+
 MAX_STATE = 4096
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -54,6 +58,24 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d)d)?\}")
 _IN_COLUMNS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _CONVERT = "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=OWNER/NAME"
+
+
+def seen_column(feature: str) -> str:
+    """The column that says which value of a feature each step saw.
+
+    >>> seen_column("observation.images.front"), captured_column("observation.images.front")
+    ('seen.front', 'captured_ns.front')
+    """
+    return SEEN + _short(feature)  # LeRobot takes what has "image" in its name for a picture
+
+
+def captured_column(feature: str) -> str:
+    """The column that says when the value that each step saw was in hand."""
+    return CAPTURED + _short(feature)
+
+
+def _short(feature: str) -> str:
+    return feature.removeprefix("observation.").removeprefix("images.")
 
 
 class Entry(BaseModel):

@@ -1,9 +1,9 @@
 """A policy on live sensors: newest data in, guarded actions out, at an even rate, until it is told to stop."""
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,19 +12,22 @@ from sensorimotor.actions.actuator import Actuator, Command
 from sensorimotor.actions.dispatcher import Dispatcher
 from sensorimotor.actions.guards import Guards
 from sensorimotor.clock import Clock, MonotonicClock
-from sensorimotor.errors import UsageError
+from sensorimotor.errors import ObservationError, UsageError
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.feed import Feed, FeedEvent
 from sensorimotor.perception.feeds import Feeds
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
-from sensorimotor.perception.sensor import Sensor
+from sensorimotor.perception.sensor import Sample, Sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.health import Health
 from sensorimotor.pipelines.health_server import HealthServer
 from sensorimotor.pipelines.loop import Loop, Watcher
 from sensorimotor.pipelines.metrics import Metrics
+from sensorimotor.pipelines.recorded_sound import as_recorded
+from sensorimotor.pipelines.run_recording import Keeper
 from sensorimotor.pipelines.senses import Perceived, Senses
+from sensorimotor.pipelines.sidelines import Sidelines, Told
 from sensorimotor.pipelines.tally import Tally
 from sensorimotor.pipelines.ticker import Ticker
 from sensorimotor.pipelines.trace import TraceWriter
@@ -35,9 +38,6 @@ IDLE_S = 0.3
 """After so long without work (s) caches and clocks of a processor have cooled down."""
 PATIENCE_S = 1.0
 """Without a new value of the trigger for so long (s), a decision is made all the same: to hold, if need be."""
-
-Told = Callable[[str], object]
-"""Takes a sentence for a person."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,37 @@ def _nothing(modality: Modality) -> Any:
             return "warm up"
 
 
+def require_connected(policy: Policy, sensors: Mapping[str, Sensor], trigger: str | None) -> None:
+    """Refuse to run a policy on nothing, or on what it does not have.
+
+    Raises:
+        UsageError: There is no sensor, one is for no input, or the trigger is none of them.
+    """
+    inputs = policy.signature.inputs
+    if unknown := [name for name in sensors if name not in inputs]:
+        raise UsageError(f"the policy has no input {', '.join(unknown)}; it has {', '.join(inputs)}")
+    if not sensors:
+        raise UsageError(f"nothing is connected: the policy has the inputs {', '.join(inputs)}")
+    if trigger is not None and trigger not in sensors:
+        raise UsageError(f"decisions cannot be triggered by {trigger!r}: it has no sensor")
+
+
+def lasting(policy: Policy, sensors: Mapping[str, Sensor]) -> list[str]:
+    """The inputs that a run goes on for: words alone do not keep it going where there is something else."""
+    scenes = [name for name in sensors if not isinstance(policy.signature.inputs[name], Text)]
+    return scenes or list(sensors)
+
+
+def _whatever_happens(told: Told) -> Told:
+    """The same, where nobody listens any more too: a terminal that was closed must not end what is shown on it."""
+
+    def tell(sentence: str) -> None:
+        with suppress(Exception):
+            told(sentence)
+
+    return tell
+
+
 class Live:
     """A running policy, as a context: it lets go of everything at the end.
 
@@ -97,6 +128,7 @@ class Live:
         told: Takes what a person should know: an input that is lost, a device of another size.
         watch: Told of every decision.
         body: The simulated body that sensors and actuator belong to, whose episodes are begun here.
+        keeper: Records what came in and what was done; None: nothing does.
         clock: What time it is.
 
     Raises:
@@ -117,17 +149,14 @@ class Live:
         told: Told = lambda sentence: None,
         watch: Watcher | None = None,
         body: Body | None = None,
+        keeper: Keeper | None = None,
         clock: Clock | None = None,
     ):
+        require_connected(policy, sensors, trigger)
         inputs = policy.signature.inputs
-        if unknown := [name for name in sensors if name not in inputs]:
-            raise UsageError(f"the policy has no input {', '.join(unknown)}; it has {', '.join(inputs)}")
-        if not sensors:
-            raise UsageError(f"nothing is connected: the policy has the inputs {', '.join(inputs)}")
-        if trigger is not None and trigger not in sensors:
-            raise UsageError(f"decisions cannot be triggered by {trigger!r}: it has no sensor")
         self._policy, self._guards, self._actuator = policy, guards, actuator
-        self._trace, self._told, self._trigger, self._body = trace, told, trigger, body
+        self._trigger, self._body, self._keeper = trigger, body, keeper
+        self._told = told = _whatever_happens(told)
         self._clock = clock or MonotonicClock()
         rate_hz = rate_hz or policy.signature.rate_hz
         period_s = 1 / rate_hz
@@ -144,14 +173,13 @@ class Live:
                 inputs[name],
                 sensor,
                 clock=self._clock,
-                sink=self._senses.take,
+                sink=self._take,
                 event=self._input_changed,
                 notice=lambda name, line: told(f"{name}: {line}"),
             )
             for name, sensor in sensors.items()
         )
-        scenes = [name for name in sensors if not isinstance(inputs[name], Text)]
-        self._lasting = scenes or list(sensors)
+        self._lasting = lasting(policy, sensors)
         self._timeout_s = max(period_s, 0.1)
         self._dispatcher: Dispatcher | None = None
         self._loop = Loop(
@@ -165,9 +193,11 @@ class Live:
             trace=trace,
             metrics=self._metrics,
             watch=watch,
+            keep=keeper.step if keeper else None,
         )
-        self._missed = 0
-        self._dropped: dict[tuple[str, str], int] = {}
+        self._beside = Sidelines(self.health, told, trace, self._metrics)
+        self._event = self._beside.event
+        self._failing: set[str] = set()
         self._stack = ExitStack()
         self.warmed_up: WarmUp | None = None
         self.served_at: str | None = None
@@ -215,7 +245,8 @@ class Live:
             if due_ns is None or (until_ns is not None and due_ns >= until_ns):
                 break
             self._loop.turn(self._senses.now(self._clock.now_ns()), due_ns)
-            self._look_around()
+            self._beside.encoders(self._senses.busy_s())
+            self._beside.look(self._dispatcher, missed=self._ticker.missed, drops=self.drops())
             if self._ended():
                 break
 
@@ -223,6 +254,9 @@ class Live:
         self._policy.reset("main")
         self._senses.reset()
         self._guards.reset()
+        self._event("episode", stream=self._senses.stream)
+        if self._keeper:
+            self._keeper.begin(self._senses.stream)
         body.begin()
 
     def _wait_for_trigger(self, name: str, after: int) -> tuple[int, int]:
@@ -243,54 +277,32 @@ class Live:
 
     def summary(self) -> dict[str, Any]:
         """What the run has come to, as plain JSON types."""
-        report, warmed_up = self.health.report(), self.warmed_up
-        counts = self._dispatcher.counts if self._dispatcher else None
+        warmed_up = self.warmed_up
         return {
-            **self.tally.to_json(missed=self._ticker.missed, drops=self.drops()),
             "warm_up_ms": None if warmed_up is None else {key: round(ms, 3) for key, ms in vars(warmed_up).items()},
-            "actuator": None if counts is None else {name: getattr(counts, name) for name in counts.__slots__},
-            "inputs": self._feeds.states(),
-            "health": report.to_json(),
-            "trace": None if self._trace is None else {"lines": self._trace.lines, "lost": self._trace.lost},
+            **self._beside.summary(
+                self.tally,
+                self._dispatcher,
+                missed=self._ticker.missed,
+                drops=self.drops(),
+                inputs=self._feeds.states(),
+                kept=self._keeper,
+            ),
         }
 
     def _deliver(self, command: Command) -> None:
         if self._dispatcher:
             self._dispatcher.offer(command)
 
-    def _look_around(self) -> None:
-        """What has happened beside the loop since the last turn: told, traced, counted."""
-        if self._dispatcher:
-            trouble = self._dispatcher.trouble
-            if trouble:
-                self.health.impair("actuator", trouble)
-            else:
-                self.health.mend("actuator")
-            for one in self._dispatcher.events():
-                self._told(f"actuator {one.what}: {one.reason}")
-                self._event("actuator", one.at_ns, state=one.what, reason=one.reason)
-            took_s = self._dispatcher.durations_s()
-            if self._metrics:
-                self._metrics.took("actuate", took_s)
-        for change in self.health.transitions():
-            self._told(f"{change.before} → {change.after}" + (f": {change.reason}" if change.reason else ""))
-            self._event("health", change.at_ns, before=change.before, after=change.after, reason=change.reason)
-        missed = self._ticker.missed - self._missed
-        self._missed += missed
-        if missed and self._metrics:
-            self._metrics.missed_deadline(missed)
-        for name, causes in self.drops().items():
-            for cause, count in causes.items():
-                more = count - self._dropped.get((name, cause), 0)
-                if more:
-                    self._dropped[name, cause] = count
-                    self._event("drop", None, input=name, cause=cause, count=more)
-                    if self._metrics:
-                        self._metrics.dropped(name, cause, more)
-
-    def _event(self, what: str, at_ns: int | None, **details: Any) -> None:
-        if self._trace:
-            self._trace.event(what, at_ns, **details)
+    def _take(self, name: str, sample: Sample) -> None:
+        """Called by the threads that read."""
+        modality = self._policy.signature.inputs[name]
+        if self._keeper is None or not isinstance(modality, Audio):
+            self._senses.take(name, sample)
+            return
+        sample = replace(sample, value=as_recorded(modality.check_chunk(name, sample.value)))
+        stream = self._senses.take(name, sample)
+        self._keeper.hear(stream, name, sample.value, sample.captured_ns)
 
     def _input_changed(self, name: str, event: FeedEvent, reason: str) -> None:
         """Called by the threads that read."""
@@ -300,21 +312,37 @@ class Live:
             self.health.mend(name)
         if event != "live" and not (event == "ended" and latched(self._policy.signature.inputs[name])):
             self._told(f"{name} {event}: {reason}")
-        self._event("input", None, input=name, state=event, reason=reason)
+        self._event("input", input=name, state=event, reason=reason)
 
     def _stalled(self, reason: str) -> None:
         """Called by the watchdog, while the loop cannot do it itself."""
         self._deliver(self._loop.last(self._senses.now(self._clock.now_ns())))
+        self._beside.state()
 
     def _encoder_failed(self, name: str, error: Exception) -> None:
-        """Called by the threads that encode."""
+        """Called by the threads that encode. A value that is refused is its sensor's fault, and no error of ours."""
+        refused = isinstance(error, ObservationError)
+        reason = str(error) if refused else f"{type(error).__name__}: {error}"
+        self.health.impair(f"encoder of {name}", reason)
+        if name not in self._failing:
+            self._failing.add(name)
+            self._told(f"encoder of {name}: {reason}")
+            if refused:
+                self._event("input", input=name, state="refused", reason=reason)
+        if refused:
+            return
         self.tally.errors += 1
-        self.health.failed(f"encoding {name}: {type(error).__name__}: {error}")
-        self._event("error", None, stage=f"encode.{name}", reason=f"{type(error).__name__}: {error}")
+        self.health.failed(f"encoding {name}: {reason}", decision=False)
+        self._event("error", stage=f"encode.{name}", reason=reason)
         if self._metrics:
             self._metrics.failed(f"encode.{name}")
 
     def _was_encoded(self, name: str, took_ms: float) -> None:
+        """Called by the threads that encode."""
+        if name in self._failing:
+            self._failing.discard(name)
+            self.health.mend(f"encoder of {name}")
+            self._told(f"encoder of {name}: it works again")
         if self._metrics:
             self._metrics.took(f"encode.{name}", [took_ms / 1e3])
 
@@ -326,3 +354,4 @@ class Live:
         if self._dispatcher:
             seen: Perceived = self._senses.now(self._clock.now_ns())
             self._dispatcher.close(self._loop.last(seen))
+            self._beside.actuator(self._dispatcher)

@@ -1,6 +1,7 @@
 """What a person sees of a running policy: one line that changes, sentences that stay, and a table at the end."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,35 +13,57 @@ from rich.table import Table
 from sensorimotor.perception.sensors import Found
 from sensorimotor.pipelines.console import pairs
 from sensorimotor.pipelines.live import Live
+from sensorimotor.pipelines.retrace import Retraced
+from sensorimotor.pipelines.stepped import Stepped
 
 EVERY_S = 0.25
 """The line changes so often (s)."""
 
 
 class _Screen:
+    """Written to by any thread. Once nobody reads it any more, it is silent: that must not end what it shows.
+
+    It does not print through `rich`, which takes a broken pipe for the end of the program and closes standard output,
+    where actions may go.
+    """
+
     def __init__(self, console: Console):
         self._console = console
+        self._lock = threading.Lock()
         self._shown_s = 0.0
-        self._width = 0
+        self._line = ""
+        self._gone = False
 
     def tell(self, sentence: str) -> None:
-        self._clear()
-        self._console.print(f"{time.strftime('%H:%M:%S')} {sentence}", markup=False, highlight=False)
+        with self._lock:
+            self._write(self._cleared() + f"{time.strftime('%H:%M:%S')} {sentence}\n")
 
-    def show(self, live: Live) -> None:
+    def show(self, running: Live | Stepped) -> None:
         now_s = time.monotonic()
         if not self._console.is_terminal or now_s - self._shown_s < EVERY_S:
             return
         self._shown_s = now_s
-        line = status_line(live)[: self._console.width - 1]
-        self._console.file.write("\r" + line.ljust(self._width))
-        self._console.file.flush()
-        self._width = len(line)
+        line = status_line(running)[: self._console.width - 1]
+        with self._lock:
+            self._write("\r" + line.ljust(len(self._line)))
+            self._line = line
 
-    def _clear(self) -> None:
-        if self._width:
-            self._console.file.write("\r" + " " * self._width + "\r")
-            self._width = 0
+    def clear(self) -> None:
+        with self._lock:
+            self._write(self._cleared())
+
+    def _cleared(self) -> str:
+        before, self._line = self._line, ""
+        return "\r" + " " * len(before) + "\r" if before else ""
+
+    def _write(self, text: str) -> None:
+        if self._gone:
+            return
+        try:
+            self._console.file.write(text)
+            self._console.file.flush()
+        except (OSError, ValueError):  # ValueError: it was closed
+            self._gone = True
 
 
 @contextmanager
@@ -55,18 +78,18 @@ def status(*, quiet: bool) -> Iterator[_Screen]:
     try:
         yield screen
     finally:
-        screen._clear()
+        screen.clear()
 
 
-def status_line(live: Live) -> str:
+def status_line(running: Live | Stepped) -> str:
     """How it is now: state, rate, duration of decisions, age of inputs, drops, holds."""
-    tally = live.tally
-    now = tally.to_json(missed=0, drops=live.drops())
+    tally = running.tally
+    now = tally.to_json(missed=0, drops=running.drops())
     rate = f"{now['rate_hz']['held']:.1f}"
     if now["rate_hz"]["asked"]:
         rate += f"/{now['rate_hz']['asked']:g}"
     ms = now["decision_ms"]
-    parts = [str(live.health.report().state), f"{rate} Hz"]
+    parts = [str(running.health.report().state), f"{rate} Hz"]
     if ms["p50"] is not None:
         parts.append(f"p50 {ms['p50']:.2f} p99 {ms['p99']:.2f} ms")
     parts += [f"{name} {_age(age_s)}" for name, age_s in tally.ages_s().items()]
@@ -88,7 +111,8 @@ def summary_table(summary: dict[str, Any]) -> None:
     rate, ms, health = summary["rate_hz"], summary["decision_ms"], summary["health"]
     asked = f" of {rate['asked']:g} asked for" if rate["asked"] else ""
     rows = {
-        "decisions": f"{summary['decisions']:,} in {summary['duration_s']:.1f} s",
+        "decisions": f"{summary['decisions']:,} in {summary['duration_s']:.1f} s"
+        + (f" of recordings, which took {summary['took_s']:.1f} s" if "took_s" in summary else ""),
         "rate": f"{rate['held']:.2f} Hz{asked}, {summary['deadlines_missed']} deadlines missed",
         "decision": _percentiles(ms),
         "warm-up": "–"
@@ -107,6 +131,12 @@ def summary_table(summary: dict[str, Any]) -> None:
         rows["actuator"] = ", ".join(f"{count:,} {what}" for what, count in summary["actuator"].items() if count)
     if "episodes" in summary:
         rows["episodes"] = "{ended} ended, {successes} with success".format(**summary["episodes"])
+    if recording := summary.get("recording"):
+        rows["recording"] = "{episodes} episodes, {steps:,} steps in {path}".format(**recording)
+        if recording["lost"]:
+            rows["recording"] += f"; {recording['lost']:,} steps lost"
+        if recording["ended"]:
+            rows["recording"] += f"; {recording['ended']}"
     rows["errors"] = f"{summary['errors']}"
     rows["at the end"] = health["state"] + (f": {'; '.join(health['reasons'])}" if health["reasons"] else "")
     Console(stderr=True).print(pairs(rows))
@@ -116,6 +146,24 @@ def _percentiles(values: dict[str, Any]) -> str:
     if values["p50"] is None:
         return "–"
     return f"p50 {values['p50']:.2f}, p99 {values['p99']:.2f}, max {values['max']:.2f} ms"
+
+
+def replay_table(done: Retraced) -> None:
+    """How many decisions of a trace came out the same, on standard output."""
+    rows = {
+        "decisions": f"{done.decisions:,}",
+        "the same again": f"{done.agree:,}",
+        "others": f"{done.differ:,}",
+    }
+    if done.not_recorded:
+        rows["not recorded"] = f"{done.not_recorded:,}"
+    if done.largest_difference:
+        rows["largest difference"] = f"{done.largest_difference:.3g}"
+    if first := done.first_difference:
+        rows["the first other"] = f"line {first['line']}, turn {first['turn']}"
+        for when in ("trace", "now"):
+            rows[f"  {when}"] = "selected {selected}, executed {executed}".format(**first[when])
+    Console().print(pairs(rows))
 
 
 def sensors_table(found: Sequence[Found]) -> None:

@@ -1,7 +1,7 @@
 """One turn of a running policy: see, decide, ask the guards, hand the action over, and keep the record."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sensorimotor.actions.actuator import Command
 from sensorimotor.actions.decision import Decision, InputReport
@@ -19,6 +19,23 @@ Watcher = Callable[[Perceived, Decision], object]
 """Told what each decision saw and was, guards included, after it was handed over."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A turn that was taken, for whoever keeps what a policy saw and did.
+
+    Attributes:
+        number: How manieth of the run, from 0.
+        at_ns: The moment that it was decided for (ns): ages are counted until then.
+        seen: What the decision saw.
+        decision: What it was, guards included.
+    """
+
+    number: int
+    at_ns: int
+    seen: Perceived
+    decision: Decision
+
+
 class Loop:
     """Takes turns. Whatever goes wrong in one costs that decision and no more: the safe action takes its place.
 
@@ -33,6 +50,7 @@ class Loop:
         trace: Keeps the record; None: nothing does.
         metrics: Shown to others; None: to nobody.
         watch: Told of every decision.
+        keep: Takes every turn, to be recorded; must not wait.
     """
 
     def __init__(
@@ -48,10 +66,11 @@ class Loop:
         trace: TraceWriter | None = None,
         metrics: Metrics | None = None,
         watch: Watcher | None = None,
+        keep: Callable[[Turn], object] | None = None,
     ):
         self._policy, self._guards, self._health, self._clock = policy, guards, health, clock
         self._period_ns, self._deliver, self._tally = round(period_s * 1e9), deliver, tally
-        self._trace, self._metrics, self._watch = trace, metrics, watch
+        self._trace, self._metrics, self._watch, self._keep = trace, metrics, watch, keep
         self._turns = 0
 
     def turn(self, seen: Perceived, due_ns: int) -> Decision:
@@ -78,7 +97,9 @@ class Loop:
         if self._metrics:
             self._metrics.decided(decision)
         if self._trace:
-            self._trace.decision(decision, now_ns, turn=self._turns - 1, due_ns=due_ns)
+            self._trace.decision(decision, now_ns, turn=command.step, at_ns=began_ns, due_ns=due_ns)
+        if self._keep:
+            self._keep(Turn(command.step, began_ns, seen, decision))
         if self._watch:
             self._watch(seen, decision)
         return decision

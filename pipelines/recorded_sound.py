@@ -86,6 +86,20 @@ def load_streams(root: Path) -> dict[str, Feature]:
     }
 
 
+def as_recorded(sound: np.ndarray) -> np.ndarray:
+    """Sound as it will be read again, float32: what a policy hears so is exactly what a recording keeps.
+
+    >>> as_recorded(np.array([0.1, 1.0, -1.0], np.float32)).tolist()
+    [0.10000002384185791, 0.9999998807907104, -1.0]
+    """
+    return (_steps(sound) / np.float32(_FULL)).astype(np.float32)
+
+
+def _steps(sound: np.ndarray) -> np.ndarray:
+    """In steps of 24 bits, int32."""
+    return np.clip(np.rint(sound.astype(np.float64) * _FULL), -_FULL, _FULL - 1).astype(np.int32)
+
+
 class SoundWriter:
     """Writes one stream of one episode; there is no file before there is sound, for FLAC cannot be empty.
 
@@ -112,7 +126,7 @@ class SoundWriter:
             OutputPathError: The disk is full, or the file cannot be written for another reason.
         """
         # libsndfile scales floats by 2^23 - 1 when it writes and by 2^-23 when it reads: so scale them here
-        steps = np.clip(np.rint(chunk.astype(np.float64) * _FULL), -_FULL, _FULL - 1).astype(np.int32)
+        steps = _steps(chunk)
         with self._explained():
             if self._file is None:
                 rate, channels = int(self._feature.rate_hz or 0), self._feature.shape[0]

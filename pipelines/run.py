@@ -3,16 +3,16 @@
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from sensorimotor.actions.actuator import Actuator
 from sensorimotor.actions.actuators import open_actuator
-from sensorimotor.actions.guard_rules import load_guard_rules
+from sensorimotor.actions.guard_rules import GuardRules, load_guard_rules
 from sensorimotor.actions.guards import NO_RULES, Guards
 from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
-from sensorimotor.clock import MonotonicClock
+from sensorimotor.clock import Clock, ManualClock, MonotonicClock
 from sensorimotor.errors import UsageError
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.sensor import Sensor
@@ -20,8 +20,12 @@ from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
 from sensorimotor.pipelines.rollout import observed_inputs
+from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
+from sensorimotor.pipelines.sidelines import Told
+from sensorimotor.pipelines.stepped import Stepped
 from sensorimotor.pipelines.trace import TraceWriter
 from sensorimotor.pipelines.worlds import make_world
+from sensorimotor.redaction import redacted
 
 SWITCH_S = 0.0005
 """Threads take turns so often (s). With Python's 5 ms one that decodes frames waits for one that computes, again and
@@ -35,7 +39,7 @@ class Screen(Protocol):
         """Show a sentence for good."""
         ...
 
-    def show(self, live: Live) -> None:
+    def show(self, running: Live | Stepped) -> None:
         """Show how it is now; called again and again."""
         ...
 
@@ -52,6 +56,8 @@ def run(
     duration_s: float | None = None,
     fit: str = "crop",
     trace: Path | None = None,
+    record: Path | None = None,
+    as_fast_as_possible: bool = False,
     serve: int | None = None,
     seed: int = 0,
     speakers: tuple[str, ...] = (),
@@ -70,6 +76,8 @@ def run(
         duration_s: How long, at most (s).
         fit: What to do with frames of another shape: `crop`, `pad` or `stretch`.
         trace: A file to append decisions and events to.
+        record: A directory to record to what comes in and what is done.
+        as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
@@ -81,13 +89,12 @@ def run(
     Raises:
         SensorimotorError: Something was asked for that is not there or does not go together.
     """
-    tell = screen.tell if screen else lambda sentence: None
-    policy, clock = Policy.load(source), MonotonicClock()
-    if env and inputs:
-        raise UsageError("an environment is sensed as it is: leave out --input, or --env")
-    if len([what for what in inputs.values() if what.strip() == "-"]) > 1:
-        raise UsageError("two inputs are to be read from standard input (-): only one of them can")
+    tell: Told = screen.tell if screen else lambda sentence: None
+    _require_sense(inputs, env, as_fast_as_possible, serve)
+    policy = Policy.load(source)
+    clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
+    rate_hz = rate_hz or policy.signature.rate_hz
     with ExitStack() as stack:
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_S)
@@ -95,82 +102,166 @@ def run(
         sensors: Mapping[str, Sensor]
         actuator: Actuator
         if env:
-            world = make_world(env, speakers=speakers)
-            stack.callback(world.close)
-
-            def ended(number: int, mission: str, success: bool, steps: int) -> None:
-                tell(f"episode {number}: {mission!r} {'done' if success else 'not done'} in {steps} steps")
-
-            body = Body(world, observed_inputs(policy.signature, world, None), clock, seed=seed, told=ended)
+            body = _body(env, policy, clock, seed, speakers, tell, stack)
             sensors, actuator = body.sensors, body
         else:
-            signature = policy.signature
-            if unknown := [name for name in inputs if name not in signature.inputs]:
-                raise UsageError(f"the policy has no input {unknown[0]!r}; it has {', '.join(signature.inputs)}")
-            sensors = {
-                name: open_sensor(name, signature.inputs[name], what, clock=clock, fit=fit)
-                for name, what in inputs.items()
-            }
+            sensors = _sensors(policy, inputs, clock, fit, real_time=not as_fast_as_possible)
             actuator = open_actuator(to)
-        period_s = 1 / (rate_hz or policy.signature.rate_hz)
         judge = Guards(
             rules,
             policy.signature.action_space,
             policy.safe_action,
             max_age_s={name: modality.max_age_s for name, modality in policy.signature.inputs.items()},
-            period_s=period_s,
+            period_s=1 / rate_hz,
             where=str(guards or "guards"),
         )
-        written = nullcontext() if trace is None else _trace(trace, policy, sensors, actuator.target, clock, tell)
-        record = stack.enter_context(written)
-        live = stack.enter_context(
-            Live(
+        kept = (
+            stack.enter_context(_trace(trace, policy, sensors, actuator, clock, tell, rules, rate_hz))
+            if trace
+            else None
+        )
+        keeper = None
+        if record:
+            keeper = _keeper(record, policy, sensors, actuator, rate_hz, kept, tell, waits=as_fast_as_possible)
+            stack.callback(keeper.close)
+        watch = None if screen is None else lambda seen, decision: screen.show(running)
+        running: Live | Stepped
+        if isinstance(clock, ManualClock):
+            stepped = Stepped(
+                policy,
+                sensors,
+                actuator,
+                judge,
+                clock=clock,
+                rate_hz=rate_hz,
+                trigger=trigger,
+                trace=kept,
+                told=tell,
+                watch=watch,
+                keeper=keeper,
+            )
+            running = stack.enter_context(stepped)
+        else:
+            live = Live(
                 policy,
                 sensors,
                 actuator,
                 judge,
                 rate_hz=rate_hz,
                 trigger=trigger,
-                trace=record,
+                trace=kept,
                 serve=serve,
                 told=tell,
+                watch=watch,
                 body=body,
+                keeper=keeper,
                 clock=clock,
-                watch=None if screen is None else lambda seen, decision: screen.show(live),
             )
-        )
-        if live.served_at:
-            tell(f"metrics at {live.served_at}/metrics, health at {live.served_at}/healthz")
-        with _ended_by_signals(live, judge.stop):
-            live.run(duration_s)
-        summary = live.summary()
+            running = stack.enter_context(live)
+            if live.served_at:
+                tell(f"metrics at {live.served_at}/metrics, health at {live.served_at}/healthz")
+        with _ended_by_signals(running, judge.stop):
+            running.run(duration_s)
+        summary = running.summary()
     summary["policy"] = policy.fingerprint
+    if keeper:
+        summary["recording"] = keeper.summary()
     if body:
         summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
     return summary
 
 
+def _require_sense(inputs: Mapping[str, str], env: str | None, fast: bool, serve: int | None) -> None:
+    if env and inputs:
+        raise UsageError("an environment is sensed as it is: leave out --input, or --env")
+    if len([what for what in inputs.values() if what.strip() == "-"]) > 1:
+        raise UsageError("two inputs are to be read from standard input (-): only one of them can")
+    if fast and env:
+        raise UsageError("--as-fast-as-possible is for recordings; `evaluate` plays an environment without waiting")
+    if fast and serve is not None:
+        raise UsageError("--as-fast-as-possible runs in simulated time, of which there is no health to --serve")
+
+
+def _body(
+    env: str, policy: Policy, clock: Clock, seed: int, speakers: tuple[str, ...], tell: Told, stack: ExitStack
+) -> Body:
+    world = make_world(env, speakers=speakers)
+    stack.callback(world.close)
+
+    def ended(number: int, mission: str, success: bool, steps: int) -> None:
+        tell(f"episode {number}: {mission!r} {'done' if success else 'not done'} in {steps} steps")
+
+    return Body(world, observed_inputs(policy.signature, world, None), clock, seed=seed, told=ended)
+
+
+def _sensors(
+    policy: Policy, inputs: Mapping[str, str], clock: Clock, fit: str, *, real_time: bool
+) -> dict[str, Sensor]:
+    signature = policy.signature
+    if unknown := [name for name in inputs if name not in signature.inputs]:
+        raise UsageError(f"the policy has no input {unknown[0]!r}; it has {', '.join(signature.inputs)}")
+    return {
+        name: open_sensor(name, signature.inputs[name], what, clock=clock, fit=fit, real_time=real_time)
+        for name, what in inputs.items()
+    }
+
+
 def _trace(
-    path: Path, policy: Policy, sensors: Mapping[str, Any], target: str, clock: MonotonicClock, tell: Any
+    path: Path,
+    policy: Policy,
+    sensors: Mapping[str, Sensor],
+    actuator: Actuator,
+    clock: Clock,
+    tell: Told,
+    rules: GuardRules,
+    rate_hz: float,
 ) -> TraceWriter:
     return TraceWriter(
         path,
         policy.signature,
         policy=policy.fingerprint,
         sensors={name: sensor.source for name, sensor in sensors.items()},
-        actuator=target,
+        actuator=actuator.target,
         clock=clock,
         told=tell,
+        more={"rate_hz": rate_hz, "guards": rules.model_dump(mode="json", exclude_defaults=True)},
     )
 
 
+def _keeper(
+    path: Path,
+    policy: Policy,
+    sensors: Mapping[str, Sensor],
+    actuator: Actuator,
+    rate_hz: float,
+    trace: TraceWriter | None,
+    tell: Told,
+    *,
+    waits: bool,
+) -> RunRecording | BackgroundRecording:
+    def committed(stream: int, episode: int) -> None:
+        if trace:
+            trace.event("recorded", stream=stream, episode=episode, path=str(path))
+
+    recording = RunRecording(
+        path,
+        policy.signature,
+        list(sensors),
+        rate_hz=rate_hz,
+        target=redacted(actuator.target),
+        told=tell,
+        committed=committed,
+    )
+    return recording if waits else BackgroundRecording(recording, tell)
+
+
 @contextmanager
-def _ended_by_signals(live: Live, stop: LatchedStop) -> Iterator[None]:
+def _ended_by_signals(running: Live | Stepped, stop: LatchedStop) -> Iterator[None]:
     """While inside, SIGINT and SIGTERM end the run; a second one ends the program as it would without us."""
     before: dict[int, Any] = {}
 
     def end(number: int, _frame: object) -> None:
-        live.stop()
+        running.stop()
         signal.signal(number, before[number])
 
     for number in (signal.SIGINT, signal.SIGTERM):

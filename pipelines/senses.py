@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorimotorError
 from sensorimotor.models.known import Known
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import Buffers, Sensed, latched
-from sensorimotor.perception.modality import Audio
+from sensorimotor.perception.modality import Audio, Modality
 from sensorimotor.perception.sensor import Sample
 
 WINDOW_PARTS = 4
@@ -54,11 +56,23 @@ class Perceived(Sensed):
     known: dict[str, Known] = field(default_factory=dict)
 
 
-class Senses:
-    """Takes samples from any thread, encodes them in threads of its own, and says what is known now.
+def age_of(modality: Modality, captured_s: float, now_s: float) -> float | None:
+    """How old a value is to a decision (s), in the 32 bits that the policy counts in; None: it is left out.
 
-    An input that does not stay known until the next one and is older than its `max_age_s` is left out, unless it is
+    A value that does not stay known until the next one and is older than `max_age_s` is left out, unless its input is
     critical: then the policy has to see how old it is, and holds.
+
+    >>> age_of(Audio(seconds=1.0, max_age_s=0.5), captured_s=1.0, now_s=1.25)
+    0.25
+    >>> age_of(Audio(seconds=1.0, max_age_s=0.5), captured_s=1.0, now_s=2.0) is None
+    True
+    """
+    age_s = 0.0 if latched(modality) else float(np.float32(max(0.0, now_s - captured_s)))
+    return age_s if age_s <= modality.max_age_s or modality.critical else None
+
+
+class Senses:
+    """Takes samples from any thread, encodes them in threads of its own, and says what is known now; see `age_of`.
 
     Args:
         policy: Whose encoders.
@@ -85,6 +99,7 @@ class Senses:
             for name in self._inputs
         ]
         self._stopping, self._stream = False, -1
+        self._began_ns: dict[str, int] = {}
         self._drops: dict[str, Counter[str]] = {name: Counter() for name in self._inputs}
         self._begin()
 
@@ -118,8 +133,13 @@ class Senses:
         with self._lock:
             self._begin()
 
-    def take(self, name: str, sample: Sample) -> None:
-        """Take a sample of an input, from any thread.
+    @property
+    def stream(self) -> int:
+        """How many times it has been reset: values of one stream are counted from 0."""
+        return self._stream
+
+    def take(self, name: str, sample: Sample) -> int:
+        """Take a sample of an input, from any thread; the number of the stream that it is part of now.
 
         Raises:
             ObservationError: There is no such input, or the sample is not what it says.
@@ -127,6 +147,7 @@ class Senses:
         with self._lock:
             self._buffers.feed(name, sample.value, sample.captured_ns / 1e9)
             self._changed[name].notify()
+            return self._stream
 
     def now(self, now_ns: int) -> Perceived:
         """What is known at a moment, encoded."""
@@ -135,9 +156,8 @@ class Senses:
         now_s = now_ns / 1e9
         observation, ages_s, sequences, known = {}, {}, {}, {}
         for name, one in encoded.items():
-            modality = self._inputs[name]
-            age_s = 0.0 if latched(modality) else max(0.0, now_s - one.captured_s)
-            if age_s > modality.max_age_s and not modality.critical:
+            age_s = age_of(self._inputs[name], one.captured_s, now_s)
+            if age_s is None:
                 continue
             observation[name], ages_s[name], sequences[name] = one.value, age_s, one.sequence
             known[name] = one.known
@@ -158,6 +178,12 @@ class Senses:
         with self._lock:
             return {name: dict(causes) for name, causes in self._drops.items() if causes}
 
+    def busy_s(self) -> dict[str, float]:
+        """Input → for how long its encoder has been at work on one value (s); those at rest are left out."""
+        now_ns = self._clock.now_ns()
+        with self._lock:
+            return {name: (now_ns - began_ns) / 1e9 for name, began_ns in self._began_ns.items()}
+
     def _encode(self, name: str) -> None:
         """The thread of one input."""
         modality = self._inputs[name]
@@ -174,6 +200,7 @@ class Senses:
 
         while True:
             with self._lock:
+                self._began_ns.pop(name, None)
                 self._changed[name].wait_for(lambda: self._stopping or fresh())
                 if self._stopping:
                     return
@@ -183,6 +210,7 @@ class Senses:
                 if not sliding and sequence > last + 1:
                     self._drops[name]["replaced"] += sequence - last - 1
                 last, last_s = sequence, captured_s
+                self._began_ns[name] = self._clock.now_ns()
             began = time.perf_counter()
             try:
                 known = self._policy.encode(name, value, sequence, before)

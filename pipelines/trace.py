@@ -55,7 +55,7 @@ class TraceWriter:
         sensors: Mapping[str, str],
         actuator: str,
         clock: Clock,
-        told: Callable[[str], None],
+        told: Callable[[str], object],
         more: Mapping[str, Any] | None = None,
     ):
         self.path, self.lines, self.lost, self.broken = path, 0, 0, ""

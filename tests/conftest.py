@@ -252,11 +252,35 @@ def seen():
     }
 
 
-@pytest.fixture(scope="session")
-def mjpeg():
-    """The module of the loopback camera: `with mjpeg.MjpegCamera() as camera`."""
-    path = Path(__file__).parent / "perception" / "mjpeg_camera.py"
-    spec = importlib.util.spec_from_file_location("mjpeg_camera", path)
+def _helper(name):
+    path = Path(__file__).parent / "perception" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def mjpeg():
+    """The module of the loopback camera: `with mjpeg.MjpegCamera() as camera`."""
+    return _helper("mjpeg_camera")
+
+
+@pytest.fixture(scope="session")
+def fake_portaudio():
+    """The module that stands in for sounddevice: `fake_portaudio.PortAudio()`."""
+    return _helper("fake_portaudio")
+
+
+@pytest.fixture
+def pulse(tmp_path):
+    """A sound server of the test's own, with a microphone that hears what is played: `pulse.play(file)`."""
+    module = _helper("sound_server")
+    if reason := module.missing():
+        pytest.skip(reason)
+    pytest.importorskip("sounddevice", exc_type=OSError)
+    server = module.SoundServer(tmp_path)
+    if not server.start():
+        pytest.skip("pulseaudio does not start here")
+    yield server
+    server.kill()

@@ -1,12 +1,13 @@
 """A loopback MJPEG camera that writes its clock into its pixels and can be told to misbehave.
 
 In a test: `with MjpegCamera() as camera: ... camera.url ...`. As a process of its own, to be stopped, continued and
-killed: `python mjpeg_camera.py --port 8090`.
+killed: `python mjpeg_camera.py --port 8090`; it takes lines like `mode torn`, `rate 5` and `size 640x480`.
 """
 
 import argparse
 import contextlib
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -134,13 +135,26 @@ class MjpegCamera:
         return jpeg
 
 
+def size_of(text: str) -> tuple[int, int]:
+    """Height and width of WIDTHxHEIGHT."""
+    width, height = text.split("x")
+    return int(height), int(width)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--rate", type=float, default=30.0)
-    parser.add_argument("--size", default="320x240", help="width x height")
+    parser.add_argument("--size", type=size_of, default=(240, 320), help="width x height")
     arguments = parser.parse_args()
-    width, height = (int(part) for part in arguments.size.split("x"))
-    with MjpegCamera(arguments.rate, (height, width), arguments.port) as running:
+    with MjpegCamera(arguments.rate, arguments.size, arguments.port) as running:
         print(running.url, flush=True)
+        for line in sys.stdin:
+            match line.split():
+                case ["mode", mode]:
+                    running.mode = mode
+                case ["rate", rate]:
+                    running.rate_hz = float(rate)
+                case ["size", size]:
+                    running.size = size_of(size)
         threading.Event().wait()

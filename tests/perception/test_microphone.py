@@ -1,11 +1,7 @@
 import json
-import os
-import shutil
 import subprocess
 import sys
-import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,68 +16,12 @@ from sensorimotor.perception.modality import Audio
 EAR = Audio(sample_rate=16_000, seconds=1.0)
 
 
-class PortAudioError(Exception):
-    pass
-
-
-class PortAudio:
-    """Stands in for sounddevice: one device, whose callback a test calls."""
-
-    PortAudioError = PortAudioError
-
-    def __init__(self, rate=16_000, channels=1):
-        self.rate, self.channels, self.there, self.started = rate, channels, True, 0
-        self.stream = None
-        self.hangs = threading.Event()
-        self.hangs.set()
-
-    def _terminate(self):
-        self.started -= 1
-
-    def _initialize(self):
-        self.started += 1
-        self.there = True
-
-    def query_devices(self, device=None, kind=None):
-        found = {"name": "USB mic", "max_input_channels": self.channels, "default_samplerate": float(self.rate)}
-        if kind is None:
-            return [found, {"name": "speaker", "max_input_channels": 0}]
-        if not self.there or device not in (None, 0, "USB"):
-            raise ValueError(f"No input device matching {device!r}")
-        return found
-
-    def check_input_settings(self, device, channels, dtype, samplerate):
-        if samplerate != self.rate:
-            raise PortAudioError("Invalid sample rate")
-
-    def InputStream(self, **settings):  # noqa: N802 (the name is given)
-        hangs = self.hangs
-
-        class Stream(SimpleNamespace):
-            def start(self):
-                self.active = True
-
-            def abort(self):
-                hangs.wait()
-                self.active = False
-
-            def close(self):
-                self.finished_callback()
-
-        self.stream = Stream(**settings, active=False)
-        return self.stream
-
-    def hear(self, sound, adc_s=0.0, overflow=False):
-        time = SimpleNamespace(inputBufferAdcTime=adc_s)
-        self.stream.callback(sound, len(sound), time, SimpleNamespace(input_overflow=overflow))
-
-
 @pytest.fixture
-def opened(monkeypatch):
+def opened(monkeypatch, fake_portaudio):
     made = []
 
     def make(modality=EAR, rate=16_000, channels=1, **settings):
-        portaudio = PortAudio(rate, channels)
+        portaudio = fake_portaudio.PortAudio(rate, channels)
         monkeypatch.setattr(module, "live_library", lambda *_: portaudio)
         clock = ManualClock(1000)
         microphone = Microphone(settings.pop("device", None), modality, clock=clock, **settings)
@@ -241,55 +181,6 @@ with Feeds([feed]):
 tell(drops=feed.drops())
 """
 
-PROGRAMS = ("pulseaudio", "paplay", "pactl")
-SYSTEM = "/usr/share/alsa/alsa.conf"
-
-
-@pytest.fixture
-def pulse(tmp_path):
-    """A sound server of its own with a loudspeaker that nobody hears and a microphone that hears it."""
-    missing = [program for program in PROGRAMS if not shutil.which(program)]
-    if missing or not os.path.exists(SYSTEM):
-        pytest.skip(f"{', '.join(missing) or SYSTEM} is not installed")
-    pytest.importorskip("sounddevice", exc_type=OSError)
-    socket = tmp_path / "socket"
-    config = tmp_path / "alsa.conf"
-    config.write_text(f"<{SYSTEM}>\npcm.!default {{ type pulse }}\nctl.!default {{ type pulse }}\n")
-    env = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "XDG_RUNTIME_DIR": str(tmp_path),
-        "PULSE_SERVER": f"unix:{socket}",
-        "ALSA_CONFIG_PATH": str(config),
-    }
-    server = SimpleNamespace(env=env, process=None)
-
-    def start():
-        words = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
-        modules = [f"module-native-protocol-unix auth-anonymous=1 socket={socket}"]
-        modules.append("module-null-sink sink_name=nobody rate=48000 channels=2")
-        for one in modules:
-            words += ["-L", one]
-        server.process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            asked = subprocess.run(["pactl", "list", "short", "sources"], env=env, capture_output=True, check=False)
-            if b"nobody.monitor" in asked.stdout:
-                return
-            time.sleep(0.05)
-        kill()
-        pytest.skip("pulseaudio does not start here")
-
-    def kill():
-        server.process.kill()
-        server.process.wait()
-
-    server.start, server.kill = start, kill
-    start()
-    try:
-        yield server
-    finally:
-        kill()
-
 
 def test_a_real_microphone_is_heard_lost_and_heard_again(pulse, tmp_path):
     rate = 48_000
@@ -297,7 +188,7 @@ def test_a_real_microphone_is_heard_lost_and_heard_again(pulse, tmp_path):
     soundfile.write(tmp_path / "tone.wav", tone.astype(np.float32), rate)
 
     def play():
-        return subprocess.Popen(["paplay", str(tmp_path / "tone.wav")], env=pulse.env, stderr=subprocess.DEVNULL)
+        return pulse.play(tmp_path / "tone.wav")
 
     listener = subprocess.Popen(
         [sys.executable, "-c", LISTENER, "40"], env=pulse.env, stdout=subprocess.PIPE, text=True

@@ -155,7 +155,11 @@ def test_a_recording_that_is_right_is_learnt_from(learn, robot):
         ("camera", {"kind": "open_clip", "model": "ViT-B-23"}, r"no model 'ViT-B-23'; did you mean ViT-B-32"),
         ("camera", {"kind": "open_clip", "pretrained": "mine"}, r"no weights 'mine' .*it has datacomp_s34b_b86k"),
         ("mic", {"kind": "whisper", "model": "tinny"}, r"no Whisper 'tinny': name one of .*tiny.*or a \.pt file"),
-        ("caption", {"kind": "transformers", "model": "/nowhere"}, r"'/nowhere' cannot be had .*name it: model = 'FO"),
+        (
+            "caption",
+            {"kind": "transformers", "model": "/proc/nowhere"},
+            r"'/proc/nowhere' cannot be had .*model = 'FO",
+        ),
     ],
 )
 def test_a_model_or_tag_that_does_not_exist_names_the_input_and_those_that_do(learn, table, name, encoder, said):

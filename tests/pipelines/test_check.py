@@ -315,8 +315,8 @@ def spoilt(content, key, value):
     ("key", "value", "error", "message"),
     [
         ("signature.inputs.camra", {}, RecipeError, r"inputs\.camra: the data have no 'camra'; did you mean 'camera'"),
-        ("signature.action.labels", ["left"], DataError, r"the action 'right' is none of left"),
-        ("signature.inputs.words.max_tokens", 2, DataError, r"has 6 tokens, signature\.inputs\.words\.max_tokens = 2"),
+        ("signature.action.labels", ["left"], DataError, r"action: 'right' is none of the actions left"),
+        ("signature.inputs.words.max_tokens", 2, DataError, r"has 6 tokens, but signature\.inputs\.words\.max_tok"),
         ("network.encoders.camera", {"kind": "whisper"}, SignatureError, r"'camera': an encoder of whisper is none"),
         ("network.encoders.camera", {"kind": "open_clip", "model": "ViT-B-23"}, EncoderError, r"no model 'ViT-B-23'"),
         (

@@ -65,6 +65,32 @@ def test_a_stall_that_nobody_looked_at_is_noted_all_the_same(health, clock):
     ]
 
 
+def test_what_fails_beside_the_loop_costs_no_decision_but_counts_in_the_budget(health, clock):
+    health.decided()
+    for _ in range(BUDGET.errors):
+        health.failed("encoding mic", decision=False)
+    assert state(health) == State.RUNNING
+    health.failed("encoding mic", decision=False)
+    assert state(health) == State.HOLDING
+    assert "encoding mic" in health.must_hold
+    clock.advance(0.6)
+    health.failed("encoding mic", decision=False)
+    assert state(health) == State.STALLED  # another thread that fails is no sign of life of the loop
+
+
+def test_it_is_not_healthy_for_long_while_nothing_that_is_decided_is_carried_out(health, clock):
+    health.decided()
+    health.impair("actuator", "gone", idle=True)
+    for _ in range(6):
+        clock.advance(0.1)
+        health.decided()
+    assert (state(health), health.report().healthy) == (State.DEGRADED, False)
+    assert health.report().since_action_s == pytest.approx(0.6)
+    health.mend("actuator")
+    health.decided()
+    assert (state(health), health.report().healthy) == (State.RUNNING, True)
+
+
 def test_what_is_impaired_degrades_it_until_it_is_mended(health):
     health.decided()
     health.impair("camera", "late")

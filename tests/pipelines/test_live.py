@@ -82,7 +82,7 @@ class Stage:
             self.sensors,
             CallableActuator(act or self.commands.append, "list"),
             guards,
-            told=self.told.append,
+            told=options.pop("told", self.told.append),
             watch=lambda seen, decision: self.decisions.append(decision),
             trace=trace,
             **options,
@@ -187,6 +187,70 @@ def test_an_encoder_that_always_raises_is_told_and_counted(fake):
         stage.sensors["camera"].put(frame(1))
         assert eventually(lambda: stage.live.drops().get("joints", {}).get("failed", 0) >= 1)
         assert eventually(lambda: stage.live.health.report().errors >= 1)
+
+
+def test_a_value_that_is_refused_is_told_and_is_no_error_of_the_policy(fake):
+    with Stage(fake(), names=("camera", "joints")) as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(stage.acts)
+        for _ in range(8):
+            stage.sensors["joints"].put(np.zeros(3, np.float32))
+        assert eventually(lambda: stage.live.drops().get("joints", {}).get("refused", 0) >= 1)
+        assert eventually(lambda: stage.live.health.report().state == "degraded")
+        assert sum("encoder of joints: input 'joints'" in line for line in stage.told) == 1
+        stage.sensors["joints"].put(np.zeros(2, np.float32))
+        assert eventually(lambda: "encoder of joints: it works again" in stage.told)
+    assert stage.live.health.report().errors == 0
+
+
+def test_nothing_that_a_screen_raises_ends_what_it_shows(fake):
+    def broken(sentence):
+        raise BrokenPipeError
+
+    with Stage(fake(), names=("camera",), told=broken) as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(stage.acts)
+        stage.sensors["camera"].put(SensorError("gone"))
+        assert eventually(lambda: stage.sensors["camera"].opened == 2)
+        before = len(stage.commands)
+        stage.sensors["camera"].put(frame(2))
+        assert eventually(lambda: not stage.commands[-1].held and len(stage.commands) > before)
+
+
+def test_a_stall_is_told_and_traced_while_it_lasts(fake):
+    policy = fake()
+    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
+
+    def hanging(inputs):
+        if hangs.is_set():
+            assert go_on.wait(WAIT_S)
+        return step(inputs)
+
+    policy.backend.step = hanging
+    with Stage(policy, names=("camera",)) as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(stage.acts)
+        hangs.set()
+        assert eventually(lambda: any("→ stalled" in line for line in stage.told))
+        assert eventually(lambda: stage.commands[-1].held)
+        go_on.set()
+
+
+def test_actions_that_do_not_arrive_are_counted_and_not_healthy(fake):
+    def refusing(command):
+        raise RuntimeError("no power")
+
+    with Stage(fake(), names=("camera",), act=refusing, serve=0) as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(lambda: stage.live.health.report().state == "degraded")
+
+        def metric(name):
+            with urllib.request.urlopen(f"{stage.live.served_at}/metrics", timeout=WAIT_S) as answer:
+                return name in answer.read().decode()
+
+        assert eventually(lambda: metric('sensorimotor_actuator_failures_total{cause="failed"}'))
+        stage.sensors["camera"].put(frame(2))
+        assert eventually(lambda: not stage.live.health.report().healthy)
 
 
 def test_it_ends_when_all_that_lasts_has_ended(fake):

@@ -3,7 +3,7 @@ import pytest
 
 from sensorimotor.errors import DataError
 from sensorimotor.models.parity import CLOSED_LOOP_STEPS
-from sensorimotor.pipelines import replay
+from sensorimotor.pipelines import replay, sources
 from sensorimotor.pipelines.recipe import parse_recipe
 from sensorimotor.pipelines.replay import recorded_evidence
 
@@ -15,7 +15,7 @@ def evidence(drives, bound, monkeypatch):
     def make(lengths, kind="vector", held_out=0.5, without=(), change=lambda source: None):
         source = drives(lengths, kind, without=without)
         change(source)
-        monkeypatch.setattr(replay, "open_source", lambda data, path: source)
+        monkeypatch.setattr(sources, "open_source", lambda data, path=None: source)
         said = {
             "name": "own",
             "data": {"kind": "lerobot", "path": "demos", "held_out": held_out},

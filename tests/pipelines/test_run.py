@@ -122,7 +122,7 @@ def test_actions_go_to_a_socket(started):
         (("--input", "instruction=go", "--to", "serial"), "no actuator is called 'serial'"),
         (("--input", "instruction=go", "--guards", "nowhere.toml"), "nowhere.toml"),
         (("--input", "instruction=go", "--trigger", "camera"), "cannot be triggered by 'camera'"),
-        (("--input", "instruction=go", "--trace", "/nowhere/run.jsonl"), "cannot write the trace"),
+        (("--input", "instruction=go", "--trace", "/proc/nowhere/run.jsonl"), "cannot write the trace"),
         (("--input", "instruction=-", "--input", "camera=-"), "only one of them can"),
         ((), "nothing is connected"),
         (("--env", "NoSuch-v0"), "'NoSuch-v0' cannot be made"),

@@ -102,11 +102,15 @@ def test_a_slow_encoder_takes_the_newest_value_and_delays_nobody(sensing):
         senses.take("camera", Sample(frame(level), senses.clock.now_ns(), level))
         assert entered.wait(WAIT_S)
     assert give(senses, "joints", np.zeros(2, np.float32)) == 0
+    senses.clock.advance(1.5)
+    assert senses.busy_s()["camera"] == 1.5
     assert set(senses.now(0).observation) == {"joints"}
     go_on.set()
     assert senses.wait_for("camera", 3, WAIT_S) == 4
     assert np.array_equal(senses.now(0).observation["camera"], frame(4))
     assert senses.drops() == {"camera": {"replaced": 3}}
+    assert senses.stop() == []
+    assert senses.busy_s() == {}
 
 
 def test_an_encoder_that_raises_costs_one_value(sensing):
