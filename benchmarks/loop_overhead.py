@@ -190,6 +190,7 @@ def main() -> None:
         },
         "load_before": round(load, 2),
         "nice": os.nice(0),
+        "real_time": os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR),
         "date": today(),
         "hardware": describe_machine(),
         "versions": {**versions("numpy"), **dora_version(arguments.dora)},

@@ -498,6 +498,8 @@ def _at(row: Mapping[str, float], digits: int, *which: str) -> list[str]:
 def _shared(report: Mapping[str, Any]) -> str:
     """On what a live benchmark was run, and what else went on there."""
     priority = f" All contenders ran at the same raised priority (nice {report['nice']})." if report["nice"] else ""
+    if report.get("real_time"):
+        priority = " All contenders ran at the same real-time priority (SCHED_RR), so that this did not delay them."
     return (
         f"The machine had other work at the same time (load {report['load_before']:.1f} before the run): go by the "
         f"ratios.{priority} {_setting(report)}."
