@@ -22,7 +22,7 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
 """How long a device that failed twice in a row is left alone; twice as long after each further failure."""
 
 SHORTEST = 0.1
-"""A command with less than this part of its time-out left is not begun: it would fail for no fault of the device."""
+"""A command with less than this part of its time left is not begun: it would fail for no fault of the device."""
 
 OVERDUE = 2
 """A command that takes this many times its time-out is taken not to come back."""
@@ -190,7 +190,8 @@ class Dispatcher:
                 self._actuator.open()
                 self._open = True
             left_s = (command.expires_ns - self._clock.now_ns()) / 1e9
-            if left_s <= SHORTEST * self._timeout_s:
+            life_s = (command.expires_ns - command.decided_ns) / 1e9  # of a fast policy, shorter than the time-out
+            if left_s <= SHORTEST * min(self._timeout_s, life_s):
                 self._counts["expired"] += 1
                 return
             began = time.perf_counter()

@@ -174,15 +174,7 @@ def turn(who: str, seconds: float, busy_ms: float, rows: int, dora: Path) -> dic
             str(seconds),
             str(amount),
         ]
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=seconds + 60,
-            env={**os.environ, **ONE_THREAD},
-        )
-        return json.loads(done.stdout)
+        return json.loads(output(command, seconds + 60))
 
 
 def contender(kind: str, how: str, url: str, seconds: str, amount: str) -> None:
@@ -200,12 +192,14 @@ def contender(kind: str, how: str, url: str, seconds: str, amount: str) -> None:
 def calibrated(cpu_ms: float) -> int:
     """How large a product takes so long on one thread here; the same one for all contenders."""
     program = f"from busy_work import InNumpy; print(InNumpy.rows({cpu_ms}))"
-    command = [sys.executable, "-c", program]
-    here = Path(__file__).parent
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **ONE_THREAD}, cwd=here
-    )
-    return int(done.stdout)
+    return int(output([sys.executable, "-c", program], 60))
+
+
+def output(command: list[str], within_s: float) -> str:
+    """What a program says, whose numpy has one thread."""
+    env, here = {**os.environ, **ONE_THREAD}, Path(__file__).parent
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=within_s, env=env, cwd=here)
+    return done.stdout
 
 
 def judged(turns: list[dict[str, Any]], seconds: float) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import Buffers, Sensed, latched
 from sensorimotor.perception.modality import Audio, Modality
 from sensorimotor.perception.sensor import Sample
+from sensorimotor.pipelines.bell import Bell
 
 WINDOW_PARTS = 4
 """A sliding window of sound is encoded again whenever a quarter of it is new."""
@@ -92,8 +93,8 @@ class Senses:
         self._policy, self._clock, self._failed, self._told = policy, clock, failed, encoded
         self._inputs = policy.signature.inputs
         self._lock = threading.Lock()
-        self._changed = {name: threading.Condition(self._lock) for name in self._inputs}
-        self._anything = threading.Condition(self._lock)
+        self._changed = {name: Bell() for name in self._inputs}
+        self._anything = Bell()
         self._threads = [
             threading.Thread(target=self._encode, args=(name,), name=f"encode {name}", daemon=True)
             for name in self._inputs
@@ -115,10 +116,9 @@ class Senses:
 
     def stop(self, timeout_s: float = STOP_S) -> list[str]:
         """End the threads, within `timeout_s` together; the names of inputs whose encoder does not come back."""
-        with self._lock:
-            self._stopping = True
-            for changed in (*self._changed.values(), self._anything):
-                changed.notify_all()
+        self._stopping = True
+        for bell in (*self._changed.values(), self._anything):
+            bell.ring()
         until_s = time.monotonic() + timeout_s
         stuck = []
         for name, thread in zip(self._inputs, self._threads, strict=True):
@@ -146,8 +146,9 @@ class Senses:
         """
         with self._lock:
             self._buffers.feed(name, sample.value, sample.captured_ns / 1e9)
-            self._changed[name].notify()
-            return self._stream
+            stream = self._stream
+        self._changed[name].ring()
+        return stream
 
     def now(self, now_ns: int) -> Perceived:
         """What is known at a moment, encoded."""
@@ -164,14 +165,18 @@ class Senses:
         return Perceived(observation, ages_s, sequences, known)
 
     def wait_for(self, name: str, after: int, timeout_s: float) -> int:
-        """Wait until a newer value of an input than number `after` is encoded; the number of the newest one."""
+        """Wait until a newer value of an input than number `after` is encoded; the number of the newest one.
 
-        def newest() -> int:
-            return self._encoded[name].sequence if name in self._encoded else -1
-
-        with self._lock:
-            self._anything.wait_for(lambda: self._stopping or newest() > after, timeout_s)
-            return newest()
+        One thread may wait, not several.
+        """
+        until_s = time.monotonic() + timeout_s
+        while True:
+            newest = self._encoded.get(name)
+            number = -1 if newest is None else newest.sequence
+            left_s = until_s - time.monotonic()
+            if number > after or self._stopping or left_s <= 0:
+                return number
+            self._anything.wait(left_s)
 
     def drops(self) -> Mapping[str, Mapping[str, int]]:
         """Input → cause → how many values never came to its encoder: `replaced` by newer ones, or it `failed`."""
@@ -199,11 +204,12 @@ class Senses:
             return sequence > last and captured_s - last_s >= hop_s
 
         while True:
+            self._changed[name].wait()
+            if self._stopping:
+                return
             with self._lock:
-                self._began_ns.pop(name, None)
-                self._changed[name].wait_for(lambda: self._stopping or fresh())
-                if self._stopping:
-                    return
+                if not fresh():
+                    continue
                 if self._stream != stream:
                     before, last, stream = None, -1, self._stream
                 value, sequence, captured_s = self._buffers.value(name)
@@ -216,12 +222,14 @@ class Senses:
                 known = self._policy.encode(name, value, sequence, before)
             except Exception as error:  # noqa: BLE001 (whatever an encoder raises costs this value and no more)
                 with self._lock:
+                    del self._began_ns[name]
                     self._drops[name]["refused" if isinstance(error, SensorimotorError) else "failed"] += 1
                 self._failed(name, error)
                 continue
             before, took_ms = known, (time.perf_counter() - began) * 1e3
             with self._lock:
+                del self._began_ns[name]
                 if self._stream == stream:
                     self._encoded[name] = Encoded(value, known, sequence, captured_s, took_ms)
-                    self._anything.notify_all()
+            self._anything.ring()
             self._told(name, took_ms)

@@ -119,6 +119,20 @@ def test_a_command_that_expires_while_another_is_on_its_way_is_not_sent(live, de
     assert live.dispatcher.counts == DispatchCounts(sent=1, expired=1)
 
 
+def test_a_command_of_a_fast_policy_lives_for_less_than_a_time_out_and_is_sent(live, device):
+    live.dispatcher.offer(replace(COMMAND, expires_ns=5_000_000))
+    assert live.dispatcher.close()
+    assert device.timeouts == [0.005]
+    assert live.dispatcher.counts == DispatchCounts(sent=1)
+
+
+def test_a_command_whose_time_is_as_good_as_over_is_not_begun(live, device):
+    device.open = lambda: live.clock.advance(0.0046)
+    live.dispatcher.offer(replace(COMMAND, expires_ns=5_000_000))
+    assert live.dispatcher.close()
+    assert live.dispatcher.counts == DispatchCounts(expired=1)
+
+
 def test_connecting_takes_from_the_time_of_the_command(live, device):
     device.open = lambda: live.clock.advance(3.0)
     live.dispatcher.offer(replace(COMMAND, expires_ns=2_000_000_000))
