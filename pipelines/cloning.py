@@ -18,8 +18,8 @@ from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.modality import Audio, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
-from sensorimotor.pipelines.contract import bind, require_alike
 from sensorimotor.pipelines.continued import require_same
+from sensorimotor.pipelines.contract import bind, require_alike
 from sensorimotor.pipelines.episode_batches import EpisodeBatch, EpisodeBatches
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe
 from sensorimotor.pipelines.episodes import Source

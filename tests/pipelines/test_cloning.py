@@ -222,9 +222,7 @@ def test_a_run_goes_on_with_the_data_it_began_with(moving):
 
 def test_a_run_does_not_go_on_with_other_labels(moving):
     renamed = {"GO": "GO", "STOP": "BRAKE"}
-    expected = (
-        r'began with action_space\.labels = \["GO", "STOP"\], but .*moving\.jsonl makes it \["BRAKE", "GO"\]: put'
-    )
+    expected = r'with action_space\.labels = \["GO", "STOP"\], but .*moving\.jsonl makes it \["BRAKE", "GO"\]: put'
     with pytest.raises(CheckpointError, match=expected):
         moving(lambda rows: [row | {"label": renamed[row["label"]]} for row in rows])
 
