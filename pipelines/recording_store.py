@@ -260,12 +260,10 @@ class RecordingStore:
 
     def _sweep(self) -> str | None:
         """Remove what does not count, and say what it was."""
-        size = self._info.get("chunks_size", CHUNK)
+        settled = self._settled()
+        self._require_count(settled)
         lost = [path for path in self.scratch.rglob("*") if path.is_file()]
-        for path in (path for pattern in _FILES for path in self.path.glob(pattern)):
-            numbers = _NUMBERED.fullmatch(str(path))
-            if numbers and int(numbers[1]) * size + int(numbers[2]) >= self.episodes:
-                lost.append(path)
+        lost += [path for path, number in settled.items() if number == self.episodes]
         total = sum(path.stat().st_size for path in lost)
         for path in (*lost, *self.path.glob("meta/.*.part"), *self.path.glob("audio/.*.part")):
             path.unlink(missing_ok=True)
@@ -276,6 +274,26 @@ class RecordingStore:
             f"episode {self.episodes} was in progress when the last recorder was cut off, and is lost "
             f"({len(lost)} files, {total / 1e6:.1f} MB, removed); the {self.episodes} before it are unharmed"
         )
+
+    def _settled(self) -> dict[Path, int]:
+        """The files of episodes that are in their places, and of which episode each is."""
+        size = self._info.get("chunks_size", CHUNK)
+        found = {}
+        for path in (path for pattern in _FILES for path in self.path.glob(pattern)):
+            numbers = _NUMBERED.fullmatch(str(path))
+            if numbers:
+                found[path] = int(numbers[1]) * size + int(numbers[2])
+        return found
+
+    def _require_count(self, settled: Mapping[Path, int]) -> None:
+        """Nothing is removed on the word of a wrong count: only one episode can have been in progress."""
+        listed = {number for path, number in settled.items() if path.match("meta/episodes/*/*")}
+        there = max(listed, default=-1) + 1
+        if max(settled.values(), default=0) > self.episodes or (self.episodes and self.episodes - 1 not in listed):
+            raise DataError(
+                f"{self.path / INFO} says there are {self.episodes} episodes, but there are files of {there}; nothing "
+                "was changed: correct total_episodes, total_frames and splits, or record to another directory"
+            )
 
     def _totals(self) -> tuple[dict[str, int], dict[str, Stats]]:
         """Tasks and statistics of the episodes that count, also where their files have more, or less."""
