@@ -47,6 +47,8 @@ from sensorimotor.pipelines.lerobot_tables import (
 )
 
 SCRATCH = ".recording"
+ORIGINS = "converted_from"
+"""What `meta/info.json` has, besides what LeRobot knows, about data that were converted."""
 _NUMBERED = re.compile(r".*/chunk-(\d+)/file-(\d+)\.\w+")
 _FILES = ("data/*/*", "videos/*/*/*", "meta/episodes/*/*", "audio/*/*/*")
 
@@ -177,7 +179,19 @@ class RecordingStore:
         self.drop()
         os.close(self._lock)
 
-    def commit(self, columns: Mapping[str, Any], times_s: list[float], task: str, stats: Mapping[str, Stats]) -> int:
+    @property
+    def origins(self) -> Any:
+        """What `meta/info.json` says of where episodes were converted from."""
+        return self._info.get(ORIGINS, {})
+
+    def commit(
+        self,
+        columns: Mapping[str, Any],
+        times_s: list[float],
+        task: str,
+        stats: Mapping[str, Stats],
+        origin: Mapping[str, Any] | None = None,
+    ) -> int:
         """Make what lies in `scratch` an episode.
 
         Args:
@@ -185,6 +199,7 @@ class RecordingStore:
             times_s: When each step was.
             task: What it is about.
             stats: Of every feature that has any.
+            origin: What to add to `origins`.
 
         Returns:
             The number of the episode.
@@ -207,6 +222,8 @@ class RecordingStore:
             "total_tasks": len(tasks),
             "splits": {"train": f"0:{episode + 1}"},
         }
+        if origin is not None:
+            info[ORIGINS] = {**self.origins, **origin}
         try:
             with self._explained():
                 values = {**columns, **extra}
