@@ -33,6 +33,30 @@ def require_writable(directory: Path) -> Path:
             return directory
 
 
+@contextmanager
+def holding(directory: Path) -> Iterator[None]:
+    """Have `directory` to oneself, among those who ask for it so; the system lets go of it, however the process ends.
+
+    Raises:
+        OutputPathError: Another has it.
+    """
+    import fcntl  # not on Windows, and nothing that runs a policy needs it
+
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputPathError(
+                f"another process is writing to {directory}: wait for it, or choose another directory"
+            ) from error
+        except OSError:  # some network file systems have no locks on directories; nothing is lost but the check
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
 def write_atomically(target: Path, content: bytes | str) -> None:
     """Replace the file `target` by `content`: afterwards it holds all of the new or all of the old.
 

@@ -18,6 +18,7 @@ from sensorimotor.perception.buffers import latched
 from sensorimotor.perception.modality import Audio, Text
 from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.pipelines.calibration import calibration_error, fit_temperature
+from sensorimotor.pipelines.continued import require_same
 from sensorimotor.pipelines.contract import bind, require_alike
 from sensorimotor.pipelines.episode_batches import EpisodeBatch, EpisodeBatches
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe
@@ -61,6 +62,7 @@ class EpisodeLesson:
         SignatureError: What it describes is no policy.
         EncoderError: A pretrained encoder cannot be had.
         ExportError: Its weights are too many for an ONNX file.
+        CheckpointError: The run to continue began with other data.
     """
 
     def __init__(
@@ -88,6 +90,10 @@ class EpisodeLesson:
         self._bound = bind(recipe.signature, shown, done)
         if other is not shown:
             require_alike(self._bound, shown, other, str(recipe.data.held_out_path))
+        data = {"learnt": shown.fingerprint, "held_out": other.fingerprint}
+        if started:
+            require_same(started.network.signature, self._bound.signature, record.get("data", data), data, str(path))
+        record["data"] = data
         learnt = examples(shown, self._bound, parts.learnt)
         require_seen(learnt, self._bound)
         held_out = examples(other, self._bound, parts.held_out)

@@ -74,6 +74,8 @@ def converted(report: dict[str, Any]) -> None:
         "added": f"{report['converted']} episodes",
         "in all": f"{report['episodes']} episodes",
     }
+    if report["already"]:
+        rows["there already"] = f"{report['already']} episodes"
     if report["left_out"]:
         rows["left out"] = "; ".join(report["left_out"])
     out.print(pairs(rows))

@@ -1,12 +1,14 @@
 """Turning data into a recording: what comes out is a LeRobotDataset v3 with its sound beside it."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from sensorimotor.errors import DataError
+from sensorimotor.errors import DataError, UsageError
 from sensorimotor.pipelines.episodes import Episode, Feature, Source
 from sensorimotor.pipelines.lerobot_format import AUDIO, TASK
 from sensorimotor.pipelines.observed import SIMULTANEOUS_S
@@ -16,11 +18,27 @@ STANDING_ALONE_HZ = 1
 """Steps a second of data whose samples stand alone: each is an episode of one step."""
 
 
+class _Origin(BaseModel):
+    """What a recording remembers of data that were converted into it, under their fingerprint.
+
+    Attributes:
+        place: The SHA-256 of where they lie; None: nowhere.
+        episodes: How many of their episodes are in the recording.
+    """
+
+    place: str | None
+    episodes: int = Field(ge=0)
+
+
+_ORIGINS = TypeAdapter(dict[str, _Origin])
+
+
 def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
     """Write the episodes of a source as a recording.
 
     A step has what was newest when it was decided. Single sounds become a stream that begins with their step. A text
-    named `task` or `instruction` says what its episode is about; without one, its name does.
+    named `task` or `instruction` says what its episode is about; without one, its name does. Episodes of the same
+    source that are there already, of a conversion that was cut off, are not written again.
 
     Args:
         source: What to convert.
@@ -28,28 +46,56 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
         progress: Told how many episodes have been written since the last call.
 
     Returns:
-        `path`, `converted`, `episodes` in all, `features` (old name → new one) and `left_out`, in words.
+        `path`, `converted`, how many were there `already`, `episodes` in all, `features` (old name → new one) and
+        `left_out`, in words.
 
     Raises:
-        DataError: The data cannot be read, or a picture is missing.
+        DataError: The data cannot be read, a picture is missing, or they have changed since some of their episodes were
+            converted to the same directory.
         OutputPathError: The directory cannot be written to.
+        UsageError: The source is the output.
     """
+    path: Path | None = getattr(source, "path", None)
+    if path is not None and path.resolve() == out.expanduser().resolve():
+        raise UsageError(f"{out} is both the source and the output: convert it to another directory")
+    place = None if path is None else hashlib.sha256(str(path.resolve()).encode()).hexdigest()
     names = {name: _new_name(name, feature) for name, feature in source.features.items()}
     told = next((name for name in (TASK, "instruction") if name in source.features), None)
     kept = {name: new for name, new in names.items() if new is not None and name != told}
     features = {new: _stored(source.features[name]) for name, new in kept.items()}
     rate_hz = float(round(source.rate_hz or STANDING_ALONE_HZ)) or 1.0
     with Recorder(out, features, rate_hz) as recorder:
-        for index in range(len(source)):
-            _copy(source, source.episode(index), kept, told, recorder)
+        already = min(_already(source, place, recorder, out), len(source))
+        progress(already)
+        for index in range(already, len(source)):
+            task = _copy(source, source.episode(index), kept, told, recorder)
+            recorder.commit(task, {source.fingerprint: _Origin(place=place, episodes=index + 1).model_dump()})
             progress(1)
         return {
             "path": str(out),
-            "converted": len(source),
+            "converted": len(source) - already,
+            "already": already,
             "episodes": recorder.episodes,
             "features": kept,
             "left_out": [f"{name}: clips of several pictures" for name, new in names.items() if new is None],
         }
+
+
+def _already(source: Source, place: str | None, recorder: Recorder, out: Path) -> int:
+    """How many episodes of a source are in a recording."""
+    try:
+        origins = _ORIGINS.validate_python(recorder.origins)
+    except ValidationError as error:
+        raise DataError(f"{out} does not say what was converted to it: convert to another directory") from error
+    if source.fingerprint in origins:
+        return origins[source.fingerprint].episodes
+    for origin in origins.values():
+        if place is not None and origin.place == place:
+            raise DataError(
+                f"the source has changed since {origin.episodes} of its episodes were converted to {out}: convert it "
+                "to another directory"
+            )
+    return 0
 
 
 def _new_name(name: str, feature: Feature) -> str | None:
@@ -72,8 +118,8 @@ def _stored(feature: Feature) -> Feature:
     return Feature("audio", feature.shape, rate_hz=feature.rate_hz, stream=True)
 
 
-def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str | None, recorder: Recorder) -> None:
-    """Record one episode."""
+def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str | None, recorder: Recorder) -> str:
+    """Record one episode, up to its end; gives what it is about."""
     sounds = [name for name in kept if source.features[name].kind == "audio"]
     tracks = {name: episode.track(name) for name in kept if name not in sounds}
     newest = {
@@ -96,7 +142,7 @@ def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str |
     for name, at_s, sound in pending:
         recorder.add_sound(kept[name], sound, at_s)
     texts = episode.track(told) if told else None
-    recorder.commit(str(texts.read([0])[0]) if texts is not None and len(texts.times_s) else episode.name)
+    return str(texts.read([0])[0]) if texts is not None and len(texts.times_s) else episode.name
 
 
 def _chunks(feature: Feature, episode: Episode, name: str) -> list[tuple[float, np.ndarray]]:

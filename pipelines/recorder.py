@@ -151,11 +151,17 @@ class Recorder:
             with self._saved_or_lost():
                 episode.sounds[feature].write(sound, float(time_s))
 
-    def commit(self, task: str) -> int:
+    @property
+    def origins(self) -> Any:
+        """What was kept with the episodes about where they were converted from, as `commit` was told."""
+        return self._store.origins
+
+    def commit(self, task: str, origin: Mapping[str, Any] | None = None) -> int:
         """Keep the episode for good.
 
         Args:
             task: What it is about, in words.
+            origin: What to keep in `origins` from this episode on, for JSON; it takes the place of equal keys.
 
         Returns:
             Its number.
@@ -178,7 +184,7 @@ class Recorder:
                 file = self._store.scratch_file(INDEX_PATH, stream=name.removeprefix(AUDIO))
                 write_table(file, sound.index(self.episodes))
             columns, stats = self._columns(episode)
-            number = self._store.commit(columns, episode.times_s, task, stats)
+            number = self._store.commit(columns, episode.times_s, task, stats, origin)
         self._episode = None
         return number
 

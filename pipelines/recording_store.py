@@ -47,6 +47,8 @@ from sensorimotor.pipelines.lerobot_tables import (
 )
 
 SCRATCH = ".recording"
+ORIGINS = "converted_from"
+"""What `meta/info.json` has, besides what LeRobot knows, about data that were converted."""
 _NUMBERED = re.compile(r".*/chunk-(\d+)/file-(\d+)\.\w+")
 _FILES = ("data/*/*", "videos/*/*/*", "meta/episodes/*/*", "audio/*/*/*")
 
@@ -177,7 +179,19 @@ class RecordingStore:
         self.drop()
         os.close(self._lock)
 
-    def commit(self, columns: Mapping[str, Any], times_s: list[float], task: str, stats: Mapping[str, Stats]) -> int:
+    @property
+    def origins(self) -> Any:
+        """What `meta/info.json` says of where episodes were converted from."""
+        return self._info.get(ORIGINS, {})
+
+    def commit(
+        self,
+        columns: Mapping[str, Any],
+        times_s: list[float],
+        task: str,
+        stats: Mapping[str, Stats],
+        origin: Mapping[str, Any] | None = None,
+    ) -> int:
         """Make what lies in `scratch` an episode.
 
         Args:
@@ -185,6 +199,7 @@ class RecordingStore:
             times_s: When each step was.
             task: What it is about.
             stats: Of every feature that has any.
+            origin: What to add to `origins`.
 
         Returns:
             The number of the episode.
@@ -207,6 +222,8 @@ class RecordingStore:
             "total_tasks": len(tasks),
             "splits": {"train": f"0:{episode + 1}"},
         }
+        if origin is not None:
+            info[ORIGINS] = {**self.origins, **origin}
         try:
             with self._explained():
                 values = {**columns, **extra}
@@ -260,12 +277,10 @@ class RecordingStore:
 
     def _sweep(self) -> str | None:
         """Remove what does not count, and say what it was."""
-        size = self._info.get("chunks_size", CHUNK)
+        settled = self._settled()
+        self._require_count(settled)
         lost = [path for path in self.scratch.rglob("*") if path.is_file()]
-        for path in (path for pattern in _FILES for path in self.path.glob(pattern)):
-            numbers = _NUMBERED.fullmatch(str(path))
-            if numbers and int(numbers[1]) * size + int(numbers[2]) >= self.episodes:
-                lost.append(path)
+        lost += [path for path, number in settled.items() if number == self.episodes]
         total = sum(path.stat().st_size for path in lost)
         for path in (*lost, *self.path.glob("meta/.*.part"), *self.path.glob("audio/.*.part")):
             path.unlink(missing_ok=True)
@@ -276,6 +291,26 @@ class RecordingStore:
             f"episode {self.episodes} was in progress when the last recorder was cut off, and is lost "
             f"({len(lost)} files, {total / 1e6:.1f} MB, removed); the {self.episodes} before it are unharmed"
         )
+
+    def _settled(self) -> dict[Path, int]:
+        """The files of episodes that are in their places, and of which episode each is."""
+        size = self._info.get("chunks_size", CHUNK)
+        found = {}
+        for path in (path for pattern in _FILES for path in self.path.glob(pattern)):
+            numbers = _NUMBERED.fullmatch(str(path))
+            if numbers:
+                found[path] = int(numbers[1]) * size + int(numbers[2])
+        return found
+
+    def _require_count(self, settled: Mapping[Path, int]) -> None:
+        """Nothing is removed on the word of a wrong count: only one episode can have been in progress."""
+        listed = {number for path, number in settled.items() if path.match("meta/episodes/*/*")}
+        there = max(listed, default=-1) + 1
+        if max(settled.values(), default=0) > self.episodes or (self.episodes and self.episodes - 1 not in listed):
+            raise DataError(
+                f"{self.path / INFO} says there are {self.episodes} episodes, but there are files of {there}; nothing "
+                "was changed: correct total_episodes, total_frames and splits, or record to another directory"
+            )
 
     def _totals(self) -> tuple[dict[str, int], dict[str, Stats]]:
         """Tasks and statistics of the episodes that count, also where their files have more, or less."""

@@ -12,6 +12,7 @@ from sensorimotor.actions.actuators import open_actuator
 from sensorimotor.actions.guard_rules import GuardRules, load_guard_rules
 from sensorimotor.actions.guards import NO_RULES, Guards
 from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
+from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
 from sensorimotor.errors import UsageError
 from sensorimotor.models.policy import Policy
@@ -160,6 +161,9 @@ def run(
             running = stack.enter_context(live)
             if live.served_at:
                 tell(f"metrics at {live.served_at}/metrics, health at {live.served_at}/healthz")
+        typed = "-" in (what.strip() for what in inputs.values())
+        if screen and not typed and stack.enter_context(stopped_by_key(judge.stop)):
+            tell("space stops, r goes on, Ctrl-C ends")
         with _ended_by_signals(running, judge.stop):
             running.run(duration_s)
         summary = running.summary()

@@ -102,8 +102,8 @@ class RunRecording:
 
     def step(self, turn: Turn) -> None:
         """See `Keeper`."""
-        self._lost += bool(self._ended)
         self._try(lambda: self._add(turn))
+        self._lost += bool(self._ended)
 
     def end(self, reason: str) -> None:
         """Record no more; the episode in progress is given up."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sensorimotor.errors import CheckpointError, RecipeError, UsageError
-from sensorimotor.files import require_writable, write_atomically
+from sensorimotor.files import holding, require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
 from sensorimotor.pipelines.hardware import describe_machine, versions
@@ -90,36 +90,40 @@ def train(
         RecipeError: Texts are longer than the recipe allows, or it does not fit its data.
         DataError: The data cannot be used.
         UsageError: There is no such device.
-        CheckpointError: There is nothing to resume, another recipe's run is there, or it cannot be written.
+        CheckpointError: There is nothing to resume, another recipe's run is there, it began with other data, or it
+            cannot be written.
+        OutputPathError: `out` cannot be written to, or another process trains there.
     """
     where = usable_device(device)
-    require_writable(out)
-    path = out / LAST
-    if path.exists() and not resume:
-        raise CheckpointError(f"{out} holds a run already: continue it with --resume, or choose another directory")
-    started = load_checkpoint(path) if resume else None
-    if started and parse_recipe(started.recipe, f"the recipe in {path}") != recipe:
-        raise CheckpointError(f"{path} belongs to another recipe; a run continues only with the recipe it began with")
-    record: dict[str, Any] = dict(started.record) if started else {"seconds": 0.0, "held_out": {}}
-    lesson: Lesson
-    if isinstance(recipe, MissionRecipe):
-        material = material or gather(recipe, cache, workers, report)
-        lesson = MissionLesson(recipe, material, started, out.absolute().parent, record, where)
-    else:
-        lesson = EpisodeLesson(recipe, cache, started, record, where, report)
-    with _interruptible() as interrupted:
-        run = _Run(recipe, lesson, out, started, record, where, report)
-        run.learn(lambda step: interrupted() or (stop_after is not None and step >= stop_after))
-    return Trained(
-        path,
-        run.step,
-        recipe.training.steps,
-        run.finished,
-        record["seconds"],
-        record["held_out"],
-        record.get("calibration"),
-        record,
-    )
+    with holding(require_writable(out)):
+        path = out / LAST
+        if path.exists() and not resume:
+            raise CheckpointError(f"{out} holds a run already: continue it with --resume, or choose another directory")
+        started = load_checkpoint(path) if resume else None
+        if started and parse_recipe(started.recipe, f"the recipe in {path}") != recipe:
+            raise CheckpointError(
+                f"{path} belongs to another recipe; a run continues only with the recipe it began with"
+            )
+        record: dict[str, Any] = dict(started.record) if started else {"seconds": 0.0, "held_out": {}}
+        lesson: Lesson
+        if isinstance(recipe, MissionRecipe):
+            material = material or gather(recipe, cache, workers, report)
+            lesson = MissionLesson(recipe, material, started, out.absolute().parent, record, where)
+        else:
+            lesson = EpisodeLesson(recipe, cache, started, record, where, report)
+        with _interruptible() as interrupted:
+            run = _Run(recipe, lesson, out, started, record, where, report)
+            run.learn(lambda step: interrupted() or (stop_after is not None and step >= stop_after))
+        return Trained(
+            path,
+            run.step,
+            recipe.training.steps,
+            run.finished,
+            record["seconds"],
+            record["held_out"],
+            record.get("calibration"),
+            record,
+        )
 
 
 def usable_device(name: str) -> torch.device:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sensorimotor.errors import OutputPathError
 from sensorimotor.files import (
+    holding,
     making_directory,
     replacing,
     replacing_directory,
@@ -273,3 +274,11 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(content):
         file.write(content)
         file.flush()
         assert sha256(Path(file.name)) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_directory_is_held_by_one_at_a_time(tmp_path):
+    taken = pytest.raises(OutputPathError, match=f"another process is writing to {tmp_path}: wait")
+    with holding(tmp_path), taken, holding(tmp_path):
+        pass
+    with holding(tmp_path):
+        assert not any(tmp_path.iterdir())

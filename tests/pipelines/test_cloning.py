@@ -191,3 +191,48 @@ def test_it_says_what_it_learns_from(recipe, learn):
     learn(recipe("label"), report=lambda kind, numbers: told.append((kind, numbers)))
     assert told[0][1]["what"].startswith("20 episodes of ")
     assert [numbers["step"] for kind, numbers in told if kind == "held out"] == [2, 4]
+
+
+# A run that goes on
+
+
+@pytest.fixture
+def moving(table, recipe, learn):
+    """A run that was stopped, and whose data a test may change: `moving(rows → rows)` continues it."""
+    path = table.with_name("moving.jsonl")
+
+    def go_on(change):
+        path.write_text(table.read_text())
+        said = recipe("label", data={"kind": "manifest", "path": str(path), "held_out": 0.2})
+        checkpoint = learn(said, stop_after=1).checkpoint
+        before = checkpoint.read_bytes()
+        path.write_text("".join(json.dumps(row) + "\n" for row in change(map(json.loads, path.open()))))
+        try:
+            return learn(said, resume=True)
+        except CheckpointError:
+            assert checkpoint.read_bytes() == before
+            raise
+
+    return go_on
+
+
+def test_a_run_goes_on_with_the_data_it_began_with(moving):
+    assert moving(list).finished
+
+
+def test_a_run_does_not_go_on_with_other_labels(moving):
+    renamed = {"GO": "GO", "STOP": "BRAKE"}
+    expected = r'with action_space\.labels = \["GO", "STOP"\], but .*moving\.jsonl makes it \["BRAKE", "GO"\]: put'
+    with pytest.raises(CheckpointError, match=expected):
+        moving(lambda rows: [row | {"label": renamed[row["label"]]} for row in rows])
+
+
+def test_a_run_does_not_go_on_with_another_width(moving):
+    with pytest.raises(CheckpointError, match=r"began with inputs\.speed\.size = 2, but .* makes it 3"):
+        moving(lambda rows: [row | {"speed": [*row["speed"], 0.0]} for row in rows])
+
+
+def test_a_run_does_not_go_on_with_fewer_episodes(moving):
+    """Which are held out would be drawn anew: what was learnt from would be judged on."""
+    with pytest.raises(CheckpointError, match=r"was changed since the run began: its fingerprint was \w{12}…, now"):
+        moving(lambda rows: [row for row in rows if row["episode"] != "e3"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sensorimotor.errors import DataError, OutputPathError
+from sensorimotor.errors import DataError, OutputPathError, UsageError
 from sensorimotor.pipelines.convert import convert
 from sensorimotor.pipelines.episodes import Feature
 from sensorimotor.pipelines.lerobot import LeRobotSource
@@ -27,11 +27,12 @@ def test_a_recording_of_drives_is_the_drives(drives, tmp_path):
     assert report == {
         "path": str(tmp_path / "out"),
         "converted": 2,
+        "already": 0,
         "episodes": 2,
         "features": {"camera": CAMERA, "speed": SPEED, "action": "action"},
         "left_out": [],
     }
-    assert told == [1, 1]
+    assert told == [0, 1, 1]
     again = LeRobotSource(tmp_path / "out")
     assert again.rate_hz == 10
     assert (again.features[SPEED].names, again.features["action"].units) == (("v", "w"), ("m", "m"))
@@ -46,7 +47,47 @@ def test_a_recording_of_drives_is_the_drives(drives, tmp_path):
 
 def test_a_conversion_is_continued_by_another(drives, tmp_path):
     convert(drives([3]), tmp_path / "out")
-    assert convert(drives([2, 2]), tmp_path / "out")["episodes"] == 3
+    other = drives([2, 2])
+    other.fingerprint = "other"
+    assert convert(other, tmp_path / "out")["episodes"] == 3
+
+
+def test_a_conversion_that_is_done_again_adds_nothing(drives, tmp_path):
+    source = drives([3, 2, 4])
+    convert(source, tmp_path / "out")
+    again = convert(source, tmp_path / "out")
+    assert (again["converted"], again["already"], again["episodes"]) == (0, 3, 3)
+
+
+def test_a_conversion_that_was_cut_off_goes_on_at_the_first_missing_episode(drives, tmp_path):
+    source, told = drives([3, 2, 4]), []
+
+    def cut_off(episodes):
+        told.append(episodes)
+        if len(told) == 3:  # two are kept
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, tmp_path / "out", cut_off)
+    report = convert(source, tmp_path / "out")
+    assert (report["converted"], report["already"], report["episodes"]) == (1, 2, 3)
+    recording = LeRobotSource(tmp_path / "out")
+    assert [len(recording.episode(number).times_s) for number in range(3)] == [3, 2, 4]
+
+
+def test_data_that_changed_since_they_were_converted_are_not_mixed_with_what_they_were(clips, tmp_path):
+    convert(ManifestSource(clips), tmp_path / "out")
+    clips.write_text(clips.read_text().replace("2.flac,2", "2.flac,1"))
+    with pytest.raises(DataError, match="the source has changed since 3 of its episodes were converted to"):
+        convert(ManifestSource(clips), tmp_path / "out")
+    assert len(LeRobotSource(tmp_path / "out")) == 3
+
+
+def test_a_recording_is_not_converted_into_itself(drives, tmp_path):
+    convert(drives([3, 2]), tmp_path / "out")
+    with pytest.raises(UsageError, match="is both the source and the output"):
+        convert(LeRobotSource(tmp_path / "out"), tmp_path / "x" / ".." / "out")
+    assert len(LeRobotSource(tmp_path / "out")) == 2
 
 
 def test_a_recording_converted_again_is_the_same(drives, tmp_path):

@@ -369,6 +369,19 @@ def test_a_recording_of_something_else_is_not_continued(root, features, rate, me
     assert tree(root) == before
 
 
+@pytest.mark.parametrize("count", [0, 1, 4, 999])
+def test_a_recording_that_is_miscounted_loses_nothing(root, count):
+    with Recorder(root, FEATURES, RATE) as recorder:
+        for _ in range(3):
+            record(recorder, 2)
+    (root / "meta/info.json").write_text(json.dumps(info(root) | {"total_episodes": count}))
+    before = tree(root)
+    message = f"info.json says there are {count} episodes, but there are files of 3; nothing was changed"
+    with pytest.raises(DataError, match=message):
+        Recorder(root, FEATURES, RATE)
+    assert tree(root) == before
+
+
 def test_two_recorders_do_not_share_a_directory(root):
     with Recorder(root, FEATURES, RATE), pytest.raises(OutputPathError, match="is being recorded to already"):
         Recorder(root, FEATURES, RATE)

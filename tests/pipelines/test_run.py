@@ -7,11 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sensorimotor.pipelines.trace import read_trace
+from sensorimotor.pipelines.video import VideoWriter
 
 WAIT_S = 30.0
 COMMAND = str(Path(sys.executable).with_name("sensorimotor"))
@@ -111,6 +114,77 @@ def test_actions_go_to_a_socket(started):
         assert json.loads(receiver.recv(65536))["label"]
 
 
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A second of video, and of speech-like sound."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    video = VideoWriter(folder / "clip.mp4", 20, 56, 56)
+    for _ in range(20):
+        video.write(np.repeat(np.repeat(rng.integers(0, 256, (7, 7, 3), np.uint8), 8, 0), 8, 1))
+    video.close()
+    loud = np.where(np.arange(16_000) % 16_000 < 8_000, 0.3, 1e-3) * rng.uniform(-1, 1, 16_000)
+    with wave.open(str(folder / "clip.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(np.int16(np.roll(loud, 3_000) * 32767).tobytes())
+    return (
+        "--input", f"camera={folder / 'clip.mp4'}", "--input", f"mic={folder / 'clip.wav'}",
+        "--input", "instruction=go to the red ball",
+    )  # fmt: skip
+
+
+def without_timings(trace):
+    lines = [line.record for line in read_trace(trace)]
+    for line in lines:
+        for timing in ("timings_ms", "clock", "path"):
+            line.pop(timing, None)
+    return lines
+
+
+def test_files_are_run_through_as_fast_as_possible_recorded_and_replayed(sensorimotor, clips, tmp_path):
+    for name in ("one", "two"):
+        done = sensorimotor(
+            "run", "default", *clips, "--as-fast-as-possible", "--json", "--to", "none",
+            "--trace", tmp_path / f"{name}.jsonl", "--record", tmp_path / name,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout)
+        rate_hz = summary["rate_hz"]["asked"]
+        assert summary["decisions"] == pytest.approx(rate_hz, abs=1)
+        assert summary["drops"] == {}
+        assert summary["recording"]["steps"] == summary["decisions"]
+    assert without_timings(tmp_path / "one.jsonl") == without_timings(tmp_path / "two.jsonl")
+    replay = ("run", "default", "--replay", tmp_path / "one.jsonl", tmp_path / "one")
+    done = sensorimotor(*replay, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["agree"] == report["decisions"] == summary["decisions"]
+    assert report["largest_difference"] == 0
+    assert "the same again" in sensorimotor(*replay).stdout
+    assert sensorimotor("data", "inspect", tmp_path / "one", "--json").returncode == 0
+
+    content = (tmp_path / "one.jsonl").read_text()
+    selected = next(line["selected"] for line in without_timings(tmp_path / "one.jsonl") if "selected" in line)
+    (tmp_path / "other.jsonl").write_text(content.replace(f'"selected":{selected},', f'"selected":{selected + 1},'))
+    done = sensorimotor("run", "default", "--replay", tmp_path / "other.jsonl", tmp_path / "one")
+    assert done.returncode == 1
+    assert "the first other" in done.stdout
+
+
+def test_a_simulated_body_is_recorded_an_episode_each_and_replayed(sensorimotor, tmp_path):
+    done = sensorimotor(
+        "run", "default", "--env", "BabyAI-GoToObj-v0", "--rate", "50", "--duration", "2", "--json",
+        "--trace", tmp_path / "run.jsonl", "--record", tmp_path / "recording",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["recording"]["episodes"] >= summary["episodes"]["ended"] >= 1
+    assert summary["recording"]["lost"] == 0
+    done = sensorimotor("run", "default", "--replay", tmp_path / "run.jsonl", tmp_path / "recording", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["agree"] == summary["decisions"]
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [
@@ -124,6 +198,15 @@ def test_actions_go_to_a_socket(started):
         (("--input", "instruction=go", "--trigger", "camera"), "cannot be triggered by 'camera'"),
         (("--input", "instruction=go", "--trace", "/proc/nowhere/run.jsonl"), "cannot write the trace"),
         (("--input", "instruction=-", "--input", "camera=-"), "only one of them can"),
+        (("--input", "camera=http://127.0.0.1:9/", "--as-fast-as-possible"), "is live"),
+        (("--input", "instruction=-", "--as-fast-as-possible"), "instruction: lines of standard input is live"),
+        (("--input", "instruction=go", "--as-fast-as-possible"), "words alone never end"),
+        (("--input", "instruction=go", "--as-fast-as-possible", "--serve", "0"), "no health to --serve"),
+        (("--env", "BabyAI-GoToObj-v0", "--as-fast-as-possible"), "is for recordings"),
+        (("--input", "instruction=go", "--record", "/dev/null/run"), "cannot write /dev/null/run"),
+        (("--input", "instruction=go", "--record", "unused", "--rate", "7.5"), "a whole number of steps a second"),
+        (("--replay", "nowhere.jsonl", "nowhere"), "cannot read the trace nowhere.jsonl"),
+        (("--replay", "nowhere.jsonl", "nowhere", "--env", "BabyAI-GoToObj-v0"), "leave the other options out"),
         ((), "nothing is connected"),
         (("--env", "NoSuch-v0"), "'NoSuch-v0' cannot be made"),
     ],

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sensorimotor.errors import CheckpointError, OutputPathError, RecipeError, UsageError, WorldError
+from sensorimotor.files import holding
 from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.mission_recipe import MissionRecipe
 from sensorimotor.pipelines.train import train
@@ -365,6 +366,15 @@ def test_a_directory_that_holds_a_run_is_not_overwritten(short, cache, uninterru
     with pytest.raises(CheckpointError, match="holds a run already: continue it with --resume, or choose another"):
         train(short, out, cache=cache)
     assert files(out) == before
+
+
+def test_two_processes_do_not_train_in_one_directory(short, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    with holding(out), pytest.raises(OutputPathError, match=f"another process is writing to {out}"):
+        train(short, out, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    assert not any(out.iterdir())
 
 
 def test_a_run_continues_only_with_its_own_recipe(short, cache, uninterrupted):
