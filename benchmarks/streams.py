@@ -106,7 +106,7 @@ class Timed:
         return made
 
 
-def timed_policy(folder: Path) -> tuple[Policy, Timed]:
+def timed_policy(folder: Path, threads: int) -> tuple[Policy, Timed]:
     """The policy, and where the durations of its graphs are kept."""
     kept: list[Timed] = []
 
@@ -114,7 +114,7 @@ def timed_policy(folder: Path) -> tuple[Policy, Timed]:
         kept.append(Timed(inner))
         return kept[0]
 
-    return Policy.load(folder).on(wrapped), kept[0]
+    return Policy.load(folder, threads=threads).on(wrapped), kept[0]
 
 
 def guards_of(policy: Policy, rate_hz: float) -> Guards:
@@ -128,7 +128,7 @@ class Runtime:
     """Turns of the runtime, for the process that does not have torch."""
 
     def __init__(self, folder: Path):
-        self._policy, self._timed = timed_policy(folder)
+        self._policies = {threads: timed_policy(folder, threads) for threads in (1, 2)}
         sys.setswitchinterval(SWITCH_S)  # as `sensorimotor run` does
 
     def decisions(self, count: int) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Runtime:
 
         A frame is new in every one, sound in every fifth as with ten decisions a second, and the text in the first.
         """
-        policy, clock = self._policy, MonotonicClock()
+        (policy, timed), clock = self._policies[1], MonotonicClock()
         policy.reset()
         buffers, health = Buffers(policy.signature.inputs), Health(clock, 1 / RATE_HZ)
         tally, sent = Tally(policy.signature.names, clock, RATE_HZ), deque[Any](maxlen=1)
@@ -151,7 +151,7 @@ class Runtime:
         for number in range(count + 5):
             now_ns = time.monotonic_ns()
             frame, sound = camera.value(now_ns, 1), mic.value(now_ns, round(1 / RATE_HZ / CHUNK_S))
-            del self._timed.calls[:]
+            del timed.calls[:]
             began, began_cpu = time.perf_counter(), time.thread_time()
             buffers.feed("camera", frame, now_ns / 1e9)
             buffers.feed("mic", sound, now_ns / 1e9)
@@ -162,7 +162,7 @@ class Runtime:
             sequences = {**sensed.sequences, "mic": heard[1]}
             loop.turn(Perceived(observation, sensed.ages_s, sequences), now_ns)
             whole = time.perf_counter() - began, time.thread_time() - began_cpu
-            rows.append((*whole, *np.sum(self._timed.calls, 0)))
+            rows.append((*whole, *np.sum(timed.calls, 0)))
         taken = np.array(rows[5:]) * 1e3
         ratio, cpu_ratio = taken[:, 0] / taken[:, 2], taken[:, 1] / taken[:, 3]
         return {
@@ -176,7 +176,7 @@ class Runtime:
             "held": tally.held,
         }
 
-    def live(self, duration_s: float, trigger: str | None) -> dict[str, Any]:
+    def live(self, duration_s: float, trigger: str | None, threads: int) -> dict[str, Any]:
         """The whole of it, threads and sensors included: ages at the action (ms), and what the process calculated."""
         sent_ns: list[tuple[int, int]] = []
         seen_ns: list[int | None] = []
@@ -190,7 +190,7 @@ class Runtime:
             "mic": Hum(SAMPLE_RATE),
             "instruction": Words((INSTRUCTION,)),
         }
-        policy = self._policy
+        policy, timed = self._policies[threads]
         policy.reset()
         live = Live(
             policy,
@@ -203,10 +203,10 @@ class Runtime:
         )
         with live:
             live.run(LEAD_IN_S)
-            first, calls, began, cpu = len(seen_ns), len(self._timed.calls), time.perf_counter(), time.process_time()
+            first, calls, began, cpu = len(seen_ns), len(timed.calls), time.perf_counter(), time.process_time()
             live.run(duration_s)
             took, cpu_s = time.perf_counter() - began, time.process_time() - cpu
-            in_runtime_s = sum(call[1] for call in self._timed.calls[calls:])
+            in_runtime_s = sum(call[1] for call in timed.calls[calls:])
         ages = []
         for step, at_ns in sent_ns:
             if first <= step < len(seen_ns) and (captured_ns := seen_ns[step]) is not None:
@@ -333,12 +333,19 @@ class Player:
         self._process.wait(30)
 
 
-RUNTIME = {"runtime, on every frame": "camera", "runtime, 10 decisions a second": None}
+RUNTIME = {
+    "runtime, on every frame, one thread": ("camera", 1),
+    "runtime, on every frame, two threads": ("camera", 2),
+    "runtime, 10 decisions a second, one thread": (None, 1),
+}
 BY_HAND = {
     "by hand, frames in order, one thread": (False, 1),
     "by hand, newest frame, one thread": (True, 1),
-    "by hand, newest frame, torch's own choice of threads": (True, None),
+    "by hand, frames in order, torch's choice of threads": (False, None),
+    "by hand, newest frame, torch's choice of threads": (True, None),
 }
+COMPARED = {1: "runtime, on every frame, one thread", None: "runtime, on every frame, two threads"}
+"""Threads of the loop by hand → the runtime with as many: on the two cores of this machine torch chooses two."""
 
 
 def measured(folder: Path, rounds: int, duration_s: float, decisions: int) -> dict[str, Any]:
@@ -348,17 +355,22 @@ def measured(folder: Path, rounds: int, duration_s: float, decisions: int) -> di
     single = []
     for number in range(rounds):
         single.append(runtime.ask("decisions", count=decisions))
-        for name, trigger in RUNTIME.items():
-            answers.setdefault(name, []).append(runtime.ask("live", duration_s=duration_s, trigger=trigger))
-        for name, (newest, threads) in BY_HAND.items():
-            answer = by_hand.ask("live", duration_s=duration_s, newest=newest, threads=threads)
+        for name, (trigger, threads) in RUNTIME.items():
+            answer = runtime.ask("live", duration_s=duration_s, trigger=trigger, threads=threads)
+            answers.setdefault(name, []).append(answer)
+        for name, (newest, own) in BY_HAND.items():
+            answer = by_hand.ask("live", duration_s=duration_s, newest=newest, threads=own)
             answers.setdefault(name, []).append(answer)
         print(f"round {number + 1}", {name: np.median(one[-1]["ages_ms"]) for name, one in answers.items()}, flush=True)
     runtime.close()
     by_hand.close()
     p50 = {name: np.array([np.median(one["ages_ms"]) for one in turns]) for name, turns in answers.items()}
-    ours = p50["runtime, on every frame"]
-    cpu = [turn for name in RUNTIME for turn in answers[name]]
+    cpu = [turn for name, (_, threads) in RUNTIME.items() if threads == 1 for turn in answers[name]]
+
+    def times_as_old(name: str, other: str) -> dict[str, float]:
+        ratio = p50[name] / p50[other]
+        return {"median": float(np.median(ratio)), "min": float(ratio.min()), "max": float(ratio.max())}
+
     return {
         "decision": {
             "turns": single,
@@ -374,11 +386,7 @@ def measured(folder: Path, rounds: int, duration_s: float, decisions: int) -> di
                 "n": sum(len(one["ages_ms"]) for one in turns),
                 **quantiles(np.concatenate([one["ages_ms"] for one in turns])),
                 "p50_of_turns": [float(one) for one in p50[name]],
-                "older_than_the_runtime": {
-                    "median": float(np.median(p50[name] / ours)),
-                    "min": float((p50[name] / ours).min()),
-                    "max": float((p50[name] / ours).max()),
-                },
+                "times_as_old": {other: times_as_old(name, other) for other in COMPARED.values()},
             }
             for name, turns in answers.items()
         },

@@ -572,12 +572,19 @@ def streams() -> str:
             f"{decision['process_cpu_over_onnx_runtime_cpu']:.3f}",
         ],
     ]
+    compared = list(next(iter(ages.values()))["times_as_old"])
+
+    def times(row: Mapping[str, Any], other: str) -> str:
+        ratio = row["times_as_old"][other]
+        return f"{ratio['median']:.1f} ({ratio['min']:.1f} – {ratio['max']:.1f})"
+
     lines = [
         [name, str(row["n"]), *(f"{row[key]:,.0f}" for key in ("p50", "p95", "max")),
-         *_times(row["older_than_the_runtime"])]
+         *(times(row, other) for other in compared)]
         for name, row in ages.items()
     ]  # fmt: skip
-    head = ("age of the frame at the action (ms)", "n", "p50", "p95", "max", "… times as old", "range")
+    beside = (f"times as old as {other.replace(', on every frame', '')}" for other in compared)
+    head = ("age of the frame at the action (ms)", "n", "p50", "p95", "max", *beside)
     height, width, rate = report["camera"]
     models = ", ".join(f"{model} ({name})" for name, model in report["models"].items())
     return (
@@ -585,8 +592,8 @@ def streams() -> str:
         f"{report['weights']}. Frames of {height} × {width}, {rate} a second; sound in windows of "
         f"{report['window_s']:g} s every {report['hop_s']:g} s. Decisions in one thread: {len(turns)} times "
         f"{turns[0]['n']}. Ages: {report['rounds']} turns of {report['seconds_a_turn']:g} s each, one after another in "
-        "one run; *times as old* is the median, over turns, of p50 over that of the runtime on every frame in the same "
-        f"round. {_load(report)} {_setting(report)}."
+        "one run; *times as old*: p50 over that of the runtime on every frame in the same round, its median and range. "
+        f"{_load(report)} {_setting(report)}."
     )
 
 
