@@ -133,3 +133,14 @@ class EpisodeRecipe(BaseRecipe):
             if unknown := sorted(set(names) - set(inputs)):
                 raise ValueError(f"{where} names {', '.join(unknown)}; the inputs are {', '.join(inputs)}")
         return self
+
+    @model_validator(mode="after")
+    def _the_answer_is_not_told(self) -> Self:
+        done = self.signature.action.feature
+        for name, entry in self.signature.inputs.items():
+            if (entry.feature or name) == done:
+                raise ValueError(
+                    f"signature.inputs.{name} is {done!r}, which is what is to be done: nothing tells it that when it "
+                    "acts"
+                )
+        return self

@@ -1,5 +1,6 @@
 """Training recipes: a TOML file that says everything a run depends on, checked before anything is done."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,11 +34,18 @@ def load_recipe(path: Path) -> Recipe:
         RecipeError: No such file, no TOML, or a key that is missing, unknown or wrong; all of them are named.
     """
     try:
-        return parse_recipe(tomllib.loads(path.read_text()), str(path))
+        recipe = parse_recipe(tomllib.loads(path.read_text()), str(path))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    for name, encoder in recipe.network.encoders.items():
+        if encoder.architecture is not None:
+            raise RecipeError(
+                f"{path}: network.encoders.{name}.architecture is never written by hand, for its weights would be "
+                "random: leave it out"
+            )
+    return recipe
 
 
 def parse_recipe(content: object, where: str) -> Recipe:
@@ -47,7 +55,8 @@ def parse_recipe(content: object, where: str) -> Recipe:
         RecipeError: A key is missing, unknown or wrong; all of them are named.
     """
     try:
-        return _ANY.validate_python(content)
+        # As JSON, so that it can be strict: `true` and "2" are no numbers, yet lists make tuples.
+        return _ANY.validate_json(json.dumps(content, default=lambda value: {"no JSON": str(value)}), strict=True)
     except ValidationError as error:
         lines = []
         for problem in error.errors():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensorimotor.errors import CheckpointError
+from sensorimotor.errors import CheckpointError, RecipeError
 from sensorimotor.models.checkpoint import load_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
 from sensorimotor.pipelines.recipe import parse_recipe
@@ -165,6 +165,15 @@ def test_rare_choices_may_count_more(recipe, lesson):
     assert (balanced.numpy() * counts) == pytest.approx(counts.sum() / 2)
     assert stated.tolist() == [3.0, 1.0]
     assert lesson(recipe("arm", training={"class_weights": "balanced"}))._weights is None
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [("label", "names 'gO'; the choices are GO, STOP"), ("arm", "names 'gO'; it weighs choices and switches, no v")],
+)
+def test_weights_of_what_there_is_none_of_are_refused(recipe, lesson, action, said):
+    with pytest.raises(RecipeError, match=f"training.class_weights {said}"):
+        lesson(recipe(action, training={"class_weights": {"gO": 5.0}}))
 
 
 def test_rare_switches_may_count_more(recipe, lesson):

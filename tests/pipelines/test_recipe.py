@@ -210,6 +210,21 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
         load_recipe(tmp_path / "bad.toml")
 
 
+def test_an_architecture_is_never_written_by_hand(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        """
+        name = "own"
+        data = { kind = "manifest", path = "t.csv" }
+        signature.inputs.mic = { seconds = 1.0 }
+        network.encoders.mic = { kind = "whisper", architecture = { a = 1 } }
+        training.steps = 1
+        """
+    )
+    with pytest.raises(RecipeError, match=r"network\.encoders\.mic\.architecture is never written by hand"):
+        load_recipe(path)
+
+
 def test_a_wrong_recipe_is_wrong_use():
     assert RecipeError.exit_status == 2
 
