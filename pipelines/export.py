@@ -12,6 +12,7 @@ from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.pipelines.babyai import BabyAIWorld
+from sensorimotor.pipelines.continued import known_record
 from sensorimotor.pipelines.mission_recipe import MissionRecipe
 from sensorimotor.pipelines.recipe import Recipe, parse_recipe
 from sensorimotor.pipelines.replay import recorded_evidence
@@ -43,11 +44,12 @@ def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False)
     require_replaceable(out)
     trained = load_checkpoint(checkpoint)
     recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
+    record = known_record(trained, str(checkpoint))
     if isinstance(recipe, MissionRecipe):
         evidence, kind = closed_loop_evidence(trained, recipe), "closed loop"
     else:
         evidence, kind = recorded_evidence(recipe, trained.network.signature), "recorded"
-    description = _description(trained, recipe, kind)
+    description = _description(trained, record, recipe, kind)
     return export(trained.network, evidence, out, description, single_file=single_file)
 
 
@@ -74,8 +76,7 @@ def closed_loop_evidence(trained: Checkpoint, recipe: MissionRecipe) -> Evidence
     raise AssertionError("the rounds never end")
 
 
-def _description(trained: Checkpoint, recipe: Recipe, evidence: str) -> dict[str, Any]:
-    record = trained.record
+def _description(trained: Checkpoint, record: dict[str, Any], recipe: Recipe, evidence: str) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "description": recipe.description,
@@ -91,7 +92,7 @@ def _description(trained: Checkpoint, recipe: Recipe, evidence: str) -> dict[str
             "hours": record["seconds"] / 3600,
             "evidence": evidence,
             "begun_with": record.get("begun_with", {}),
-            "machine": record["machine"],
-            "versions": record["versions"],
+            "machine": record.get("machine"),
+            "versions": record.get("versions"),
         },
     }

@@ -17,6 +17,7 @@ from sensorimotor.errors import CheckpointError, RecipeError, UsageError
 from sensorimotor.files import holding, require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
+from sensorimotor.pipelines.continued import known_record, require_fitting
 from sensorimotor.pipelines.hardware import describe_machine, versions
 from sensorimotor.pipelines.lesson import Lesson
 from sensorimotor.pipelines.material import Material, Report, gather
@@ -104,7 +105,7 @@ def train(
             raise CheckpointError(
                 f"{path} belongs to another recipe; a run continues only with the recipe it began with"
             )
-        record: dict[str, Any] = dict(started.record) if started else {"seconds": 0.0, "held_out": {}}
+        record: dict[str, Any] = known_record(started, str(path)) if started else {"seconds": 0.0, "held_out": {}}
         lesson: Lesson
         if isinstance(recipe, MissionRecipe):
             material = material or gather(recipe, cache, workers, report)
@@ -184,6 +185,7 @@ class _Run:
         plan = recipe.training
         self.optimizer = torch.optim.AdamW(self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
         if started:
+            require_fitting(started, plan.steps, self.parameters, str(out / LAST))
             state = self.optimizer.state_dict()
             state["state"] = started.optimizer
             self.optimizer.load_state_dict(state)
@@ -203,7 +205,7 @@ class _Run:
         """Whether all steps are done, or more of them did no good for as long as the recipe waits."""
         patience = getattr(self.recipe.training, "early_stopping", 0)
         waited = self.record.get("judged_since_best", 0)
-        return self.step == self.recipe.training.steps or bool(patience and waited >= patience)
+        return self.step >= self.recipe.training.steps or bool(patience and waited >= patience)
 
     def learn(self, should_stop: Callable[[int], bool]) -> None:
         """Run to the end, or until told to stop; either way a checkpoint is written."""

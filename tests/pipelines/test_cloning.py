@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sensorimotor.errors import CheckpointError, RecipeError
-from sensorimotor.models.checkpoint import load_checkpoint
+from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
 from sensorimotor.pipelines.recipe import parse_recipe
 from sensorimotor.pipelines.train import train
@@ -245,3 +245,29 @@ def test_a_run_does_not_go_on_with_fewer_episodes(moving):
     """Which are held out would be drawn anew: what was learnt from would be judged on."""
     with pytest.raises(CheckpointError, match=r"was changed since the run began: its fingerprint was \w{12}…, now"):
         moving(lambda rows: [row for row in rows if row["episode"] != "e3"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda one: setattr(one, "step", 5), "5 steps are done of 4"),
+        (lambda one: one.record.pop("seconds"), "record.seconds: Field required"),
+        (lambda one: one.record.update(seconds="long"), "record.seconds: "),
+        (lambda one: one.record.update(held_out=[]), "record.held_out: "),
+        (lambda one: one.record.update(best={"score": None}), "record.best.step: "),
+        (lambda one: one.record.update(judged_since_best="0"), "record.judged_since_best: "),
+        (lambda one: one.record.update(calibration=0.1), "record.calibration: "),
+        (lambda one: one.record.update(data=5), "record.data: "),
+        (lambda one: one.optimizer[0].pop("exp_avg"), "not of its parameter 0"),
+        (lambda one: one.optimizer[0].update(exp_avg=torch.zeros(1)), "not of its parameter 0"),
+        (lambda one: one.optimizer[1].update(step=torch.tensor(float("nan"))), "not of its parameter 1"),
+        (lambda one: one.optimizer.update({999: one.optimizer.pop(0)}), "not of its parameter 999"),
+    ],
+)
+def test_a_damaged_run_does_not_go_on(recipe, learn, damage, said):
+    path = learn(recipe("label"), stop_after=2).checkpoint
+    checkpoint = load_checkpoint(path)
+    damage(checkpoint)
+    save_checkpoint(path, checkpoint)
+    with pytest.raises(CheckpointError, match=f"{path} does not fit together: .*{said}"):
+        learn(recipe("label"), resume=True)
