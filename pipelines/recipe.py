@@ -1,6 +1,7 @@
 """Training recipes: a TOML file that says everything a run depends on, checked before anything is done."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,10 @@ _ANY: TypeAdapter[Recipe] = TypeAdapter(
     ]
 )
 
+MAX_BYTES = 2**18
+_DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
+"""A key with so many dots that reading it would take long: the time grows with the square of their number."""
+
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
@@ -34,11 +39,20 @@ def load_recipe(path: Path) -> Recipe:
         RecipeError: No such file, no TOML, or a key that is missing, unknown or wrong; all of them are named.
     """
     try:
-        recipe = parse_recipe(tomllib.loads(path.read_text()), str(path))
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise RecipeError(f"{path} is no recipe: it is longer than {MAX_BYTES} bytes")
+        content = raw.decode("utf-8-sig")  # some editors begin files with a byte order mark
+        if deep := _DEEP_KEY.search(content):
+            raise RecipeError(f"{path} is no recipe: a key has 50 dots or more: {deep[0][:40]}…")
+        recipe = parse_recipe(tomllib.loads(content), str(path))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path} is no recipe: its lists and tables lie too deep in each other") from error
     for name, encoder in recipe.network.encoders.items():
         if encoder.architecture is not None:
             raise RecipeError(
@@ -65,7 +79,12 @@ def parse_recipe(content: object, where: str) -> Recipe:
             got = (
                 ""
                 if problem["type"] == "missing" or isinstance(problem["input"], dict)
-                else f" (got {problem['input']!r})"
+                else f" (got {_short(problem['input'])})"
             )
             lines.append(f"  {key}: {problem['msg']}{got}")
         raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(lines)) from error
+
+
+def _short(value: object) -> str:
+    said = repr(value)
+    return said if len(said) <= 200 else said[:200] + "…"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sensorimotor.errors import DataError, RecipeError
+from sensorimotor.files import expanded
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe, ManifestData, RecordedData
 from sensorimotor.pipelines.episodes import Source
 
@@ -39,7 +40,7 @@ def open_parts(recipe: EpisodeRecipe) -> Parts:
     data = recipe.data
     shown = open_source(data)
     if data.held_out_path:
-        if Path(data.path).expanduser().resolve() == Path(data.held_out_path).expanduser().resolve():
+        if expanded(data.path).resolve() == expanded(data.held_out_path).resolve():
             raise RecipeError(
                 f"data.held_out_path = {data.held_out_path!r} is what is learnt from: leave it out, and a part of the "
                 "episodes is held out"
@@ -56,7 +57,7 @@ def open_source(data: RecordedData | ManifestData, path: str | None = None) -> S
     Raises:
         DataError: There is no such data, or they are damaged.
     """
-    where = Path(path or data.path).expanduser()
+    where = expanded(path or data.path)
     if isinstance(data, RecordedData):
         from sensorimotor.pipelines.lerobot import LeRobotSource
 

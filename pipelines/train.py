@@ -134,9 +134,12 @@ def usable_device(name: str) -> torch.device:
         UsageError: There is none of that name.
     """
     try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        device = torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise UsageError(f"cannot train on device {name!r}: {str(error).splitlines()[0]}") from error
+    if device.type == "meta":
+        raise UsageError(f"cannot train on device {name!r}: its tensors have shapes and no numbers")
+    return device
 
 
 @contextmanager

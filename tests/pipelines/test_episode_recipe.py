@@ -59,6 +59,8 @@ def test_a_recipe_survives_being_kept_as_json():
         ({"training": {"steps": True}}, r"training.steps: Input should be a valid integer \(got True\)"),
         ({"training": {"steps": "2"}}, r"training.steps: Input should be a valid integer \(got '2'\)"),
         ({"training": {"steps": 2, "lost_frames": "0.1"}}, "training.lost_frames: Input should be a valid number"),
+        ({"training": {"steps": 2, "batch_episodes": 10**18}}, "batch_episodes: .*less than or equal to 65536"),
+        ({"data": {"kind": "manifest", "path": "a\0b.csv"}}, "data.manifest.path: .*no path has a zero character"),
         ({"seed": 1.0}, "seed: Input should be a valid integer"),
         ({"name": date(2026, 1, 1)}, "name: Input should be a valid string"),
         ({"training": {"steps": 5, "learning_rate": float("nan")}}, "learning_rate: .*finite"),

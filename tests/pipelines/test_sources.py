@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorimotor.errors import DataError, RecipeError
+from sensorimotor.errors import DataError, RecipeError, UsageError
 from sensorimotor.pipelines.episode_recipe import ManifestData, RecordedData
 from sensorimotor.pipelines.lerobot import LeRobotSource
 from sensorimotor.pipelines.manifest import ManifestSource
@@ -63,6 +63,11 @@ def test_what_is_no_data_says_what_is(tmp_path, name):
 def test_a_home_directory_may_be_named(table, monkeypatch):
     monkeypatch.setenv("HOME", str(table.parent))
     assert len(open_source(ManifestData(kind="manifest", path="~/numbers.csv"))) == 2
+
+
+def test_the_home_of_nobody_is_refused():
+    with pytest.raises(UsageError, match=r"~nobody-here/t\.csv: there is no home directory of ~nobody-here: write"):
+        open_source(ManifestData(kind="manifest", path="~nobody-here/t.csv"))
 
 
 def test_what_is_learnt_from_is_not_held_out_too(table):
