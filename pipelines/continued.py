@@ -30,6 +30,8 @@ class _Record(BaseModel):
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
     held_out: dict[str, dict[str, Any]]
+    machine: dict[str, Any]
+    versions: dict[str, Any]
     judged_since_best: int = Field(default=0, ge=0)
     best: _Best | None = None
     baseline: dict[str, Any] | None = None

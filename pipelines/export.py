@@ -92,7 +92,7 @@ def _description(trained: Checkpoint, record: dict[str, Any], recipe: Recipe, ev
             "hours": record["seconds"] / 3600,
             "evidence": evidence,
             "begun_with": record.get("begun_with", {}),
-            "machine": record.get("machine"),
-            "versions": record.get("versions"),
+            "machine": record["machine"],
+            "versions": record["versions"],
         },
     }
