@@ -6,7 +6,7 @@ from typing import Any
 
 from sensorimotor.actions.decision import Decision
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint
-from sensorimotor.models.export import export, require_replaceable
+from sensorimotor.models.export import export, require_finite, require_replaceable
 from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
@@ -38,12 +38,14 @@ def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False)
 
     Raises:
         CheckpointError: It cannot be read.
+        ExportError: Its weights are no numbers.
         ParityError: The exported graphs differ from the network; nothing is written.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
     trained = load_checkpoint(checkpoint)
     recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
+    require_finite(trained.network)
     record = known_record(trained, str(checkpoint))
     if isinstance(recipe, MissionRecipe):
         evidence, kind = closed_loop_evidence(trained, recipe), "closed loop"

@@ -59,7 +59,7 @@ def test_a_damaged_bundle_is_refused(bundle_copy):
         (lambda config: config["metrics"]["held_out"].update(camera={}), "metrics.held_out.camera: .*neither accuracy"),
         (lambda config: config["metrics"].update(baseline={"error": {"x": 1}}), "metrics.baseline.error.x: "),
         (lambda config: config.update(provenance=None), "provenance: "),
-        (lambda config: config["provenance"]["recipe"].update(prompt={"image": "x"}), "prompt.actions: Field requ"),
+        (
             lambda config: config["provenance"]["recipe"].update(prompt={"image": "x"}),
             "prompt.actions: Field required",
         ),
