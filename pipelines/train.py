@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorimotor.errors import CheckpointError, RecipeError, UsageError
+from sensorimotor.errors import CheckpointError, DataError, RecipeError, UsageError
 from sensorimotor.files import holding, require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
@@ -211,14 +211,19 @@ class _Run:
         return self.step >= self.recipe.training.steps or bool(patience and waited >= patience)
 
     def learn(self, should_stop: Callable[[int], bool]) -> None:
-        """Run to the end, or until told to stop; either way a checkpoint is written."""
+        """Run to the end, until told to stop, or until data cannot be read; either way a checkpoint is written."""
         from torch.utils.tensorboard import SummaryWriter
 
         plan = self.recipe.training
-        last_saved = time.monotonic()
+        began_at, last_saved = self.step, time.monotonic()
         with SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step) as board:
             while not self.finished and not should_stop(self.step):
-                numbers = self._train_step()
+                try:
+                    numbers = self._train_step()
+                except DataError:
+                    if self.step > began_at:  # the steps before are good, and what is broken may be put back
+                        self._save(LAST)
+                    raise
                 for name, value in numbers.items():
                     board.add_scalar(f"train/{name}", value, self.step)
                 self.report("step", {"step": self.step, "steps": plan.steps, **numbers})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensorimotor.errors import CheckpointError, RecipeError
+from sensorimotor.errors import CheckpointError, DataError, RecipeError
 from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
 from sensorimotor.pipelines.recipe import parse_recipe
@@ -227,6 +227,26 @@ def moving(table, recipe, learn):
 
 def test_a_run_goes_on_with_the_data_it_began_with(moving):
     assert moving(list).finished
+
+
+@pytest.mark.parametrize("broken", [0, 3])
+def test_what_was_learnt_before_data_broke_is_kept(recipe, learn, monkeypatch, tmp_path, broken):
+    losses = EpisodeLesson.losses
+
+    def until(self, step):
+        if step == broken:
+            raise DataError("the file is damaged")
+        return losses(self, step)
+
+    monkeypatch.setattr(EpisodeLesson, "losses", until)
+    with pytest.raises(DataError, match="the file is damaged"):
+        learn(recipe("label"))
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    assert path.exists() == (broken > 0)
+    if broken:
+        assert load_checkpoint(path).step == broken
+        monkeypatch.undo()
+        assert learn(recipe("label"), resume=True).finished
 
 
 def test_a_run_does_not_go_on_with_other_labels(moving):
