@@ -101,12 +101,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _assemble(info: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     tokenizer = Tokenizer.from_json(info["tokenizer"], info["max_tokens"]) if info["tokenizer"] else None
     network = Network(Signature.from_json(info["signature"]), NetworkSpec.model_validate(info["spec"]), tokenizer)
-    network.load_state_dict(_below("network.", tensors))
+    weights = _below("network.", tensors)
+    for name, tensor in network.state_dict().items():  # which loading would cast in silence
+        if name in weights and weights[name].dtype != tensor.dtype:
+            raise CheckpointError(f"expected {name} to be {tensor.dtype}, found {weights[name].dtype}")
+    network.load_state_dict(weights)
+    step, record, recipe = info["step"], info["record"], info["recipe"]
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+        raise CheckpointError(f"expected its step to be a number of steps, found {json.dumps(step)[:80]}")
+    if not isinstance(record, dict) or not isinstance(recipe, dict):
+        raise CheckpointError("expected its recipe and record to be mappings")
     optimizer: dict[int, dict[str, Tensor]] = {}
     for name, value in _below("optimizer.", tensors).items():
         index, _, key = name.partition(".")
         optimizer.setdefault(int(index), {})[key] = value
-    return Checkpoint(network, info["step"], info["recipe"], _below("tutor.", tensors), optimizer, info["record"])
+    return Checkpoint(network, step, recipe, _below("tutor.", tensors), optimizer, record)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

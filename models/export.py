@@ -63,11 +63,12 @@ def export(
 
     Raises:
         ParityError: They do not agree; nothing is written.
-        ExportError: Its weights are too many for an ONNX file.
+        ExportError: Its weights are too many for an ONNX file, or no numbers.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
     require_exportable(network, single_file=single_file)
+    require_finite(network)
     warn_of_restrictions(network.spec)
     plain = without_adapters(network)
     with replacing_directory(out) as aside:
@@ -104,6 +105,18 @@ def require_exportable(network: AnyNetwork, *, single_file: bool = False) -> Non
         if size > LARGEST_BYTES:
             limit = LARGEST_BYTES / 2**30
             raise ExportError(f"{part} has {size / 2**30:.2f} GiB of weights; an ONNX file holds {limit:.2f}: {remedy}")
+
+
+def require_finite(network: AnyNetwork) -> None:
+    """Refuse a network whose weights are no numbers: whatever it sees, it would give none.
+
+    Raises:
+        ExportError: Some are NaN or infinite.
+    """
+    masks = {name for name, _ in network.named_buffers()}  # in which minus infinity hides what is not to be seen
+    for name, value in network.state_dict().items():
+        if value.isnan().any() or (name not in masks and value.isinf().any()):
+            raise ExportError(f"{name} has weights that are NaN or infinite: train again, at a lower learning rate")
 
 
 def _bytes(module: nn.Module) -> int:

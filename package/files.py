@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sensorimotor.errors import OutputPathError
+from sensorimotor.errors import OutputPathError, UsageError
 
 
 @contextmanager
@@ -19,6 +19,18 @@ def _explained(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputPathError(f"cannot write {target}: {reason}. What was there before is unchanged.") from error
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with a leading `~` or `~user` written out.
+
+    Raises:
+        UsageError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: there is no home directory of {Path(path).parts[0]}: write the path out") from error
 
 
 def require_writable(directory: Path) -> Path:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import MissingExtraError, SensorError, UsageError
+from sensorimotor.files import expanded
 from sensorimotor.perception.camera import Camera
 from sensorimotor.perception.extensions import CLIPS, IMAGES, SOUNDS
 from sensorimotor.perception.image_directory import ImageDirectory
@@ -80,7 +81,7 @@ def _refuse(name: str, modality: Modality, what: str) -> UsageError:
 
 
 def _local(what: str) -> Path:
-    return Path(what.removeprefix("file://").removeprefix("file:")).expanduser()
+    return expanded(what.removeprefix("file://").removeprefix("file:"))
 
 
 def _image(name: str, modality: Image, what: str, clock: Clock, fit: str, real_time: bool) -> Sensor:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sensorimotor.errors import MissingExtraError, SensorimotorError, UsageError
+from sensorimotor.files import expanded
 
 app = typer.Typer(
     help="Train a policy that sees, hears and reads; export it once; run it inside a latency budget.",
@@ -145,7 +146,7 @@ def train(
         done = run(
             checked,
             out,
-            cache=cache.expanduser(),
+            cache=expanded(cache),
             resume=resume,
             workers=workers,
             device=device,
@@ -476,6 +477,10 @@ def _pair(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+    except RecursionError as error:
+        raise UsageError(
+            f"--option {key}: expected a value, got lists in lists {len(value)} characters long"
+        ) from error
 
 
 def _source(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sensorimotor.errors import DataError
+from sensorimotor.errors import DataError, RecipeError
 from sensorimotor.models.checkpoint import Checkpoint
 from sensorimotor.models.export import require_exportable
 from sensorimotor.models.licences import warn_of_restrictions
@@ -153,6 +153,13 @@ class EpisodeLesson:
     def _class_weights(self) -> Tensor | None:
         """Of each choice, or of each switch that is on; None where all count the same, and for vectors."""
         plan, space = self._recipe.training, self._bound.signature.action_space
+        if isinstance(plan.class_weights, dict):
+            known = [] if space.plans else [space.label(i) for i in range(space.size)]
+            if unknown := sorted(set(plan.class_weights) - set(known)):
+                there = (
+                    f"the choices are {', '.join(known)}" if known else "it weighs choices and switches, not vectors"
+                )
+                raise RecipeError(f"training.class_weights names {unknown[0]!r}; {there}")
         if plan.class_weights == "even" or space.plans:
             return None
         if isinstance(plan.class_weights, dict):

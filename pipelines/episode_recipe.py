@@ -2,11 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from sensorimotor.pipelines.recipe_tables import BaseRecipe, BaseTraining, Senses, Table
+from sensorimotor.pipelines.recipe_tables import MAX_BATCH, BaseRecipe, BaseTraining, Senses, Table
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _printable(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("no name and no path has a zero character in it")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 
 
 class RecordedData(Table):
@@ -106,10 +113,10 @@ class EpisodeTraining(BaseTraining):
 
     senses: tuple[Senses, ...] = ()
     """Without it: everything in four steps of five, everything but one input in the others."""
-    batch_episodes: int = Field(default=32, gt=0)
+    batch_episodes: int = Field(default=32, gt=0, le=MAX_BATCH)
     sequence_steps: int = Field(default=64, gt=0, le=4096)
     """Longer episodes are cut: so many steps from anywhere, from a fresh memory."""
-    class_weights: Literal["even", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "even"
+    class_weights: Literal["even", "balanced"] | dict[str, Annotated[float, Field(gt=0, le=1e6)]] = "even"
     """Of choices and switches: `balanced`, by how rare they are, or label → weight."""
     early_stopping: int = Field(default=0, ge=0)
     """Stop after so many evaluations without a better one; 0: never."""
@@ -132,4 +139,15 @@ class EpisodeRecipe(BaseRecipe):
         ):
             if unknown := sorted(set(names) - set(inputs)):
                 raise ValueError(f"{where} names {', '.join(unknown)}; the inputs are {', '.join(inputs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _the_answer_is_not_told(self) -> Self:
+        done = self.signature.action.feature
+        for name, entry in self.signature.inputs.items():
+            if (entry.feature or name) == done:
+                raise ValueError(
+                    f"signature.inputs.{name} is {done!r}, which is what is to be done: nothing tells it that when it "
+                    "acts"
+                )
         return self

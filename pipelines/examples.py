@@ -72,12 +72,23 @@ def examples(source: Source, bound: Bound, numbers: Sequence[int]) -> list[Examp
 
 
 def acted(episode: Episode, feature: str) -> tuple[np.ndarray, list[Any]]:
-    """The steps of an episode at which it is known what was done, and what it was."""
+    """The steps of an episode at which it is known what was done, and what it was.
+
+    Raises:
+        DataError: It was infinite.
+    """
     track = episode.track(feature)
     nearest = np.searchsorted(episode.times_s, track.times_s - SIMULTANEOUS_S)
     there = np.flatnonzero(nearest < len(episode.times_s))
     there = there[np.abs(episode.times_s[nearest[there]] - track.times_s[there]) <= SIMULTANEOUS_S]
-    return nearest[there], track.read([int(i) for i in there])
+    steps, values = nearest[there], track.read([int(i) for i in there])
+    for step, value in zip(steps, values, strict=True):
+        if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+            raise DataError(
+                f"{episode.name}, step {step + 1}: {feature} is {np.array2string(value, threshold=8)}: expected finite "
+                "numbers; correct it, or leave it empty where it is not known"
+            )
+    return steps, values
 
 
 def texts(found: Sequence[Example], bound: Bound) -> list[str]:

@@ -6,12 +6,13 @@ from typing import Any
 
 from sensorimotor.actions.decision import Decision
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint
-from sensorimotor.models.export import export, require_replaceable
+from sensorimotor.models.export import export, require_finite, require_replaceable
 from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.pipelines.babyai import BabyAIWorld
+from sensorimotor.pipelines.continued import known_record
 from sensorimotor.pipelines.mission_recipe import MissionRecipe
 from sensorimotor.pipelines.recipe import Recipe, parse_recipe
 from sensorimotor.pipelines.replay import recorded_evidence
@@ -37,17 +38,20 @@ def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False)
 
     Raises:
         CheckpointError: It cannot be read.
+        ExportError: Its weights are no numbers.
         ParityError: The exported graphs differ from the network; nothing is written.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
     trained = load_checkpoint(checkpoint)
     recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
+    require_finite(trained.network)
+    record = known_record(trained, str(checkpoint))
     if isinstance(recipe, MissionRecipe):
         evidence, kind = closed_loop_evidence(trained, recipe), "closed loop"
     else:
         evidence, kind = recorded_evidence(recipe, trained.network.signature), "recorded"
-    description = _description(trained, recipe, kind)
+    description = _description(trained, record, recipe, kind)
     return export(trained.network, evidence, out, description, single_file=single_file)
 
 
@@ -74,8 +78,7 @@ def closed_loop_evidence(trained: Checkpoint, recipe: MissionRecipe) -> Evidence
     raise AssertionError("the rounds never end")
 
 
-def _description(trained: Checkpoint, recipe: Recipe, evidence: str) -> dict[str, Any]:
-    record = trained.record
+def _description(trained: Checkpoint, record: dict[str, Any], recipe: Recipe, evidence: str) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "description": recipe.description,

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.bundle import CONFIG, Bundle
 from sensorimotor.models.golden import verify_golden
 from sensorimotor.models.onnx_backend import OnnxBackend
 from sensorimotor.models.policy import Policy
+from sensorimotor.pipelines.stated import require_stated
 
 
 def inspect(
@@ -20,10 +21,11 @@ def inspect(
         providers: ONNX Runtime execution providers to replay it with.
 
     Raises:
-        BundleError: It is missing, damaged, edited or too new.
+        BundleError: It is missing, damaged, edited or too new, or does not say of itself what it should.
     """
     bundle = Bundle.load(source)
     config = bundle.config
+    require_stated(config, bundle.path / CONFIG)
     report = {
         "name": config["name"],
         "description": config["description"],

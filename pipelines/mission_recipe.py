@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sensorimotor.pipelines.babyai import EVALUATION_SEED
-from sensorimotor.pipelines.recipe_tables import BaseRecipe, BaseTraining, Part, Senses, Table
+from sensorimotor.pipelines.recipe_tables import MAX_BATCH, BaseRecipe, BaseTraining, Part, Senses, Table
 
 
 class Level(Table):
@@ -92,7 +92,7 @@ class MissionTraining(BaseTraining):
     """Weight of the loss that makes it see which cells the instruction is about."""
     alignment: float = Field(default=0.1, ge=0)
     """Weight of the loss that makes speech mean what its text means."""
-    alignment_utterances: int = Field(default=64, ge=0)
+    alignment_utterances: int = Field(default=64, ge=0, le=MAX_BATCH)
     """Further utterances a step that are only aligned, not acted upon."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sensorimotor.errors import UnreachableError
+from sensorimotor.files import expanded
 from sensorimotor.models.network import NetworkSpec
 from sensorimotor.perception.architectures import Spec, known_architecture, stand_in_tokenizer
 from sensorimotor.perception.clip import ClipSpec, load_clip
@@ -70,7 +71,7 @@ def _of_episodes(recipe: EpisodeRecipe, device: torch.device) -> tuple[Lesson, l
 
 def _data(recipe: EpisodeRecipe) -> tuple[Parts, list[str]]:
     """The first of the recipe's episodes, or invented ones."""
-    if not Path(recipe.data.path).expanduser().exists():
+    if not expanded(recipe.data.path).exists():
         source, assumed = assumed_source(recipe)
         last = len(source) - 1
         said = f"; assumed: {', '.join(assumed)}" if assumed else ""

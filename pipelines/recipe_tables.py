@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sensorimotor.models.network import NetworkSpec
 
+MAX_BATCH = 2**16
+"""More episodes in a step than any memory holds."""
+
 
 class Table(BaseModel):
     """A table of a recipe: every key is known, every number is one."""
@@ -24,10 +27,10 @@ class BaseTraining(Table):
     """What `[training]` says of any recipe."""
 
     steps: int = Field(gt=0)
-    batch_episodes: int = Field(default=64, ge=0)
+    batch_episodes: int = Field(default=64, ge=0, le=MAX_BATCH)
     """Episodes a step."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1000)
+    weight_decay: float = Field(default=1e-2, ge=0, le=1000)
     warmup_steps: int = Field(default=200, ge=0)
     lost_frames: float = Field(default=0.02, ge=0, lt=1)
     """Part of the steps at which a streaming input is missing."""

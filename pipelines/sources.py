@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sensorimotor.errors import DataError
+from sensorimotor.errors import DataError, RecipeError
+from sensorimotor.files import expanded
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe, ManifestData, RecordedData
 from sensorimotor.pipelines.episodes import Source
 
@@ -34,10 +35,16 @@ def open_parts(recipe: EpisodeRecipe) -> Parts:
 
     Raises:
         DataError: There are no such data, they are damaged, or there are not two episodes.
+        RecipeError: What is held out is what is learnt from.
     """
     data = recipe.data
     shown = open_source(data)
     if data.held_out_path:
+        if expanded(data.path).resolve() == expanded(data.held_out_path).resolve():
+            raise RecipeError(
+                f"data.held_out_path = {data.held_out_path!r} is what is learnt from: leave it out, and a part of the "
+                "episodes is held out"
+            )
         other = open_source(data, data.held_out_path)
         return Parts(shown, list(range(len(shown))), other, list(range(len(other))))
     learnt, held_out = split(len(shown), data.held_out, recipe.seed)
@@ -50,7 +57,7 @@ def open_source(data: RecordedData | ManifestData, path: str | None = None) -> S
     Raises:
         DataError: There is no such data, or they are damaged.
     """
-    where = Path(path or data.path).expanduser()
+    where = expanded(path or data.path)
     if isinstance(data, RecordedData):
         from sensorimotor.pipelines.lerobot import LeRobotSource
 

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorimotor.errors import CheckpointError, RecipeError, UsageError
+from sensorimotor.errors import CheckpointError, DataError, RecipeError, UsageError
 from sensorimotor.files import holding, require_writable, write_atomically
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
+from sensorimotor.pipelines.continued import known_record, require_fitting
 from sensorimotor.pipelines.hardware import describe_machine, versions
 from sensorimotor.pipelines.lesson import Lesson
 from sensorimotor.pipelines.material import Material, Report, gather
@@ -104,7 +105,7 @@ def train(
             raise CheckpointError(
                 f"{path} belongs to another recipe; a run continues only with the recipe it began with"
             )
-        record: dict[str, Any] = dict(started.record) if started else {"seconds": 0.0, "held_out": {}}
+        record: dict[str, Any] = known_record(started, str(path)) if started else {"seconds": 0.0, "held_out": {}}
         lesson: Lesson
         if isinstance(recipe, MissionRecipe):
             material = material or gather(recipe, cache, workers, report)
@@ -133,9 +134,12 @@ def usable_device(name: str) -> torch.device:
         UsageError: There is none of that name.
     """
     try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        device = torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise UsageError(f"cannot train on device {name!r}: {str(error).splitlines()[0]}") from error
+    if device.type == "meta":
+        raise UsageError(f"cannot train on device {name!r}: its tensors have shapes and no numbers")
+    return device
 
 
 @contextmanager
@@ -184,6 +188,7 @@ class _Run:
         plan = recipe.training
         self.optimizer = torch.optim.AdamW(self.parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
         if started:
+            require_fitting(started, plan.steps, self.parameters, str(out / LAST))
             state = self.optimizer.state_dict()
             state["state"] = started.optimizer
             self.optimizer.load_state_dict(state)
@@ -203,17 +208,22 @@ class _Run:
         """Whether all steps are done, or more of them did no good for as long as the recipe waits."""
         patience = getattr(self.recipe.training, "early_stopping", 0)
         waited = self.record.get("judged_since_best", 0)
-        return self.step == self.recipe.training.steps or bool(patience and waited >= patience)
+        return self.step >= self.recipe.training.steps or bool(patience and waited >= patience)
 
     def learn(self, should_stop: Callable[[int], bool]) -> None:
-        """Run to the end, or until told to stop; either way a checkpoint is written."""
+        """Run to the end, until told to stop, or until data cannot be read; either way a checkpoint is written."""
         from torch.utils.tensorboard import SummaryWriter
 
         plan = self.recipe.training
-        last_saved = time.monotonic()
+        began_at, last_saved = self.step, time.monotonic()
         with SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step) as board:
             while not self.finished and not should_stop(self.step):
-                numbers = self._train_step()
+                try:
+                    numbers = self._train_step()
+                except DataError:
+                    if self.step > began_at:  # the steps before are good, and what is broken may be put back
+                        self._save(LAST)
+                    raise
                 for name, value in numbers.items():
                     board.add_scalar(f"train/{name}", value, self.step)
                 self.report("step", {"step": self.step, "steps": plan.steps, **numbers})

@@ -273,3 +273,13 @@ def test_without_an_optional_package_the_extra_that_brings_it_is_named(
         monkeypatch.setattr(espeak, "_espeak", espeak._espeak.__wrapped__)
     told = plain(called(*(word.format(bundle=tiny_bundle, tmp=tmp_path) for word in words)), 1)
     assert f"pip install 'sensorimotor[{extra}]'" in told
+
+
+def test_a_value_of_lists_in_lists_is_wrong_use(called, tmp_path):
+    done = called("record", "sensorimotor/Reach-v0", "--out", tmp_path / "out", "--option", "x=" + "[" * 100_000)
+    assert "--option x: expected a value, got lists in lists, 100000 characters" in plain(done, 2)
+
+
+def test_a_cache_in_the_home_of_nobody_is_wrong_use(called, tmp_path, tiny_recipe_file):
+    done = called("train", tiny_recipe_file, "--out", tmp_path / "out", "--cache", "~nobody-here/x")
+    assert "there is no home directory of ~nobody-here" in plain(done, 2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sensorimotor.errors import CheckpointError
-from sensorimotor.models.checkpoint import load_checkpoint
+from sensorimotor.errors import CheckpointError, DataError, RecipeError
+from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
 from sensorimotor.pipelines.cloning import EpisodeLesson
 from sensorimotor.pipelines.recipe import parse_recipe
 from sensorimotor.pipelines.train import train
@@ -167,6 +167,15 @@ def test_rare_choices_may_count_more(recipe, lesson):
     assert lesson(recipe("arm", training={"class_weights": "balanced"}))._weights is None
 
 
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [("label", "names 'gO'; the choices are GO, STOP"), ("arm", "names 'gO'; it weighs choices and switches, no v")],
+)
+def test_weights_of_what_there_is_none_of_are_refused(recipe, lesson, action, said):
+    with pytest.raises(RecipeError, match=f"training.class_weights {said}"):
+        lesson(recipe(action, training={"class_weights": {"gO": 5.0}}))
+
+
 def test_rare_switches_may_count_more(recipe, lesson):
     made = lesson(recipe("lamps", training={"class_weights": "balanced"}, stated={"switches": True}))
     on = made._actions.sum(0)
@@ -220,6 +229,26 @@ def test_a_run_goes_on_with_the_data_it_began_with(moving):
     assert moving(list).finished
 
 
+@pytest.mark.parametrize("broken", [0, 3])
+def test_what_was_learnt_before_data_broke_is_kept(recipe, learn, monkeypatch, tmp_path, broken):
+    losses = EpisodeLesson.losses
+
+    def until(self, step):
+        if step == broken:
+            raise DataError("the file is damaged")
+        return losses(self, step)
+
+    monkeypatch.setattr(EpisodeLesson, "losses", until)
+    with pytest.raises(DataError, match="the file is damaged"):
+        learn(recipe("label"))
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    assert path.exists() == (broken > 0)
+    if broken:
+        assert load_checkpoint(path).step == broken
+        monkeypatch.undo()
+        assert learn(recipe("label"), resume=True).finished
+
+
 def test_a_run_does_not_go_on_with_other_labels(moving):
     renamed = {"GO": "GO", "STOP": "BRAKE"}
     expected = r'with action_space\.labels = \["GO", "STOP"\], but .*moving\.jsonl makes it \["BRAKE", "GO"\]: put'
@@ -236,3 +265,29 @@ def test_a_run_does_not_go_on_with_fewer_episodes(moving):
     """Which are held out would be drawn anew: what was learnt from would be judged on."""
     with pytest.raises(CheckpointError, match=r"was changed since the run began: its fingerprint was \w{12}…, now"):
         moving(lambda rows: [row for row in rows if row["episode"] != "e3"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda one: setattr(one, "step", 5), "5 steps are done of 4"),
+        (lambda one: one.record.pop("seconds"), "record.seconds: Field required"),
+        (lambda one: one.record.update(seconds="long"), "record.seconds: "),
+        (lambda one: one.record.update(held_out=[]), "record.held_out: "),
+        (lambda one: one.record.update(best={"score": None}), "record.best.step: "),
+        (lambda one: one.record.update(judged_since_best="0"), "record.judged_since_best: "),
+        (lambda one: one.record.update(calibration=0.1), "record.calibration: "),
+        (lambda one: one.record.update(data=5), "record.data: "),
+        (lambda one: one.optimizer[0].pop("exp_avg"), "not of its parameter 0"),
+        (lambda one: one.optimizer[0].update(exp_avg=torch.zeros(1)), "not of its parameter 0"),
+        (lambda one: one.optimizer[1].update(step=torch.tensor(float("nan"))), "not of its parameter 1"),
+        (lambda one: one.optimizer.update({999: one.optimizer.pop(0)}), "not of its parameter 999"),
+    ],
+)
+def test_a_damaged_run_does_not_go_on(recipe, learn, damage, said):
+    path = learn(recipe("label"), stop_after=2).checkpoint
+    checkpoint = load_checkpoint(path)
+    damage(checkpoint)
+    save_checkpoint(path, checkpoint)
+    with pytest.raises(CheckpointError, match=f"{path} does not fit together: .*{said}"):
+        learn(recipe("label"), resume=True)

@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from sensorimotor.errors import RecipeError
@@ -54,6 +56,13 @@ def test_a_recipe_survives_being_kept_as_json():
         ({"augment": {"shift": 0.6}}, "augment.shift"),
         ({"augment": {"noise_db": 3}}, "augment.noise_db"),
         ({"training": {"steps": 5, "class_weights": {"go": 0}}}, "class_weights"),
+        ({"training": {"steps": True}}, r"training.steps: Input should be a valid integer \(got True\)"),
+        ({"training": {"steps": "2"}}, r"training.steps: Input should be a valid integer \(got '2'\)"),
+        ({"training": {"steps": 2, "lost_frames": "0.1"}}, "training.lost_frames: Input should be a valid number"),
+        ({"training": {"steps": 2, "batch_episodes": 10**18}}, "batch_episodes: .*less than or equal to 65536"),
+        ({"data": {"kind": "manifest", "path": "a\0b.csv"}}, "data.manifest.path: .*no path has a zero character"),
+        ({"seed": 1.0}, "seed: Input should be a valid integer"),
+        ({"name": date(2026, 1, 1)}, "name: Input should be a valid string"),
         ({"training": {"steps": 5, "learning_rate": float("nan")}}, "learning_rate: .*finite"),
         ({"training": {"steps": 5, "alignment": 0.1}}, "training.alignment: Extra inputs"),
     ],
@@ -74,8 +83,13 @@ def test_a_key_that_is_missing_unknown_or_wrong_is_named(tables, said):
             {"network": {"encoders": {"camra": {"kind": "open_clip"}}}},
             "network.encoders names camra; the inputs are camera, state",
         ),
+        ({"signature": {"inputs": {"camera": {}, "action": {}}}}, "signature.inputs.action is 'action', which is what"),
+        (
+            {"signature": {"inputs": {"state": {"feature": "pull"}}, "action": {"feature": "pull"}}},
+            "signature.inputs.state is 'pull', which is what is to be done",
+        ),
     ],
 )
-def test_what_is_said_of_an_input_that_there_is_none_of_is_refused(tables, said):
+def test_inputs_that_there_are_none_of_or_that_tell_the_answer_are_refused(tables, said):
     with pytest.raises(RecipeError, match=said):
         parse_recipe(content(**tables), "here")

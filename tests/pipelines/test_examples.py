@@ -127,3 +127,12 @@ def test_episodes_that_say_nothing_of_what_to_do_are_refused(drives, bound):
     source, silent = drives([3]), drives([3, 4], without=["action"])
     with pytest.raises(DataError, match="no step of 2 episodes has a 'action': there is nothing to imitate"):
         examples(silent, bound(source), [0, 1])
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf])
+def test_an_infinite_action_is_named(drives, odd):
+    source = drives([3, 4])
+    source.episode(1).tracks["action"].values[2] = np.array([0.5, odd], np.float32)
+    with pytest.raises(DataError, match=r"^episode 1, step 3: action is \[ ?0.5 +-?inf\]: expected finite numbers"):
+        acted(source.episode(1), "action")
+    assert len(acted(source.episode(0), "action")[1]) == 3

@@ -1,9 +1,11 @@
 import json
 import logging
+import math
 
 import pytest
+import torch
 
-from sensorimotor.errors import CheckpointError, OutputPathError, ParityError, RecipeError
+from sensorimotor.errors import CheckpointError, ExportError, OutputPathError, ParityError, RecipeError
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.checkpoint import load_checkpoint, save_checkpoint
 from sensorimotor.models.network import Network
@@ -83,6 +85,16 @@ def test_a_run_that_is_not_finished_can_be_exported(checkpoint, handed_over, tmp
     metrics = handed_over[0][3]["metrics"]
     assert (metrics["held_out"], metrics["calibration"]) == ({}, None)
     assert handed_over[0][3]["provenance"]["steps"] == 3
+
+
+@pytest.mark.parametrize("odd", [math.nan, -math.inf])
+def test_weights_that_are_no_numbers_are_not_exported(checkpoint, tmp_path, odd):
+    with torch.no_grad():
+        next(checkpoint.network.core.head.parameters()).flatten()[0] = odd
+    save_checkpoint(tmp_path / "odd.safetensors", checkpoint)
+    with pytest.raises(ExportError, match=r"^core\.head\..* has weights that are NaN or infinite: train again"):
+        export_checkpoint(tmp_path / "odd.safetensors", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path, tiny_bundle):

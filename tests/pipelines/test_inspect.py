@@ -49,6 +49,33 @@ def test_a_damaged_bundle_is_refused(bundle_copy):
         inspect(str(bundle_copy))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda config: config.update(parity=5), "parity: "),
+        (lambda config: config["parity"].update(tolerance="much"), "parity.tolerance: Input should be a valid number"),
+        (lambda config: config["parity"].pop("max_error"), "parity.max_error: Field required"),
+        (lambda config: config.update(metrics=[]), "metrics: "),
+        (lambda config: config["metrics"]["held_out"].update(camera={}), "metrics.held_out.camera: .*neither accuracy"),
+        (lambda config: config["metrics"].update(baseline={"error": {"x": 1}}), "metrics.baseline.error.x: "),
+        (lambda config: config.update(provenance=None), "provenance: "),
+        (
+            lambda config: config["provenance"]["recipe"].update(prompt={"image": "x"}),
+            "prompt.actions: Field required",
+        ),
+        (lambda config: config["provenance"].update(machine="mine"), "provenance.machine: "),
+        (lambda config: config.update(parameters="many"), "parameters: Input should be a valid integer"),
+        (lambda config: config.update(name=5), "name: Input should be a valid string"),
+    ],
+)
+def test_a_bundle_that_says_odd_things_of_itself_is_refused(bundle_copy, change, said):
+    config = json.loads((bundle_copy / "config.json").read_text())
+    change(config)
+    seal(bundle_copy, config)
+    with pytest.raises(BundleError, match=f"^{bundle_copy}/config.json does not say what it should: .*{said}"):
+        inspect(str(bundle_copy), verify=True)
+
+
 def test_it_is_replayed_where_the_caller_says(tiny_bundle):
     with pytest.raises(UsageError, match="NpuExecutionProvider"):
         inspect(str(tiny_bundle), verify=True, providers=["NpuExecutionProvider"])

@@ -70,6 +70,8 @@ def test_a_recipe_survives_being_kept_as_json(tiny_recipe):
         ("training.steps", "many", r"training\.steps: .*integer.*\(got 'many'\)"),
         ("training.steps", 0, r"training\.steps: .*greater than 0"),
         ("training.learning_rate", float("nan"), r"training\.learning_rate"),
+        ("training.learning_rate", 1e300, r"training\.learning_rate: .*less than or equal to 1000"),
+        ("training.batch_episodes", 10**9, r"training\.batch_episodes: .*less than or equal to 65536"),
         ("training.learning_rate", float("inf"), r"training\.learning_rate: .*finite"),
         ("training.senses.0.weight", float("inf"), r"training\.senses\.0\.weight: .*finite"),
         ("training.senses.0.weight", 0, r"training\.senses\.0\.weight: .*greater than 0"),
@@ -208,6 +210,46 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
     (tmp_path / "bad.toml").write_bytes(content)
     with pytest.raises(RecipeError, match=r"bad\.toml is not valid TOML"):
         load_recipe(tmp_path / "bad.toml")
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path, tiny_recipe_file, tiny_recipe):
+    path = tmp_path / "tiny.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + tiny_recipe_file.read_bytes())
+    assert load_recipe(path) == load_recipe(tiny_recipe_file)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a = " + "[" * 100_000, "lie too deep in each other"),
+        ("a = " + "[" * 250 + "]" * 250, r"Invalid JSON: recursion limit .{,300}$"),
+        ("a" + ".a" * 20_000 + " = 1", "a key has 50 dots or more: a.a.a"),
+        ("[" + ' . "a-b"' * 20_000 + "]", "a key has 50 dots or more"),
+        ("a = 1 # " + "a" * 300_000, "is longer than 262144 bytes"),
+        ("a = '" + "a.a " * 10_000 + "'", "name: Field required"),
+    ],
+    ids=["deep", "less deep", "dots", "quoted dots", "long", "a long text"],
+)
+def test_a_file_that_is_out_of_all_proportion_is_refused_at_once(tmp_path, content, said):
+    path = tmp_path / "odd.toml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(path)
+
+
+def test_an_architecture_is_never_written_by_hand(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        """
+        name = "own"
+        data = { kind = "manifest", path = "t.csv" }
+        signature.inputs.mic = { seconds = 1.0 }
+        network.encoders.mic = { kind = "whisper", architecture = { a = 1 } }
+        training.steps = 1
+        """
+    )
+    with pytest.raises(RecipeError, match=r"network\.encoders\.mic\.architecture is never written by hand"):
+        load_recipe(path)
 
 
 def test_a_wrong_recipe_is_wrong_use():

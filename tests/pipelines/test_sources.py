@@ -2,12 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorimotor.errors import DataError
+from sensorimotor.errors import DataError, RecipeError, UsageError
 from sensorimotor.pipelines.episode_recipe import ManifestData, RecordedData
 from sensorimotor.pipelines.lerobot import LeRobotSource
 from sensorimotor.pipelines.manifest import ManifestSource
+from sensorimotor.pipelines.recipe import parse_recipe
 from sensorimotor.pipelines.record import record_expert
-from sensorimotor.pipelines.sources import open_source, source_at, split
+from sensorimotor.pipelines.sources import open_parts, open_source, source_at, split
 
 
 @given(st.integers(2, 200), st.floats(0.01, 0.99), st.integers(0, 10))
@@ -62,3 +63,20 @@ def test_what_is_no_data_says_what_is(tmp_path, name):
 def test_a_home_directory_may_be_named(table, monkeypatch):
     monkeypatch.setenv("HOME", str(table.parent))
     assert len(open_source(ManifestData(kind="manifest", path="~/numbers.csv"))) == 2
+
+
+def test_the_home_of_nobody_is_refused():
+    with pytest.raises(UsageError, match=r"~nobody-here/t\.csv: there is no home directory of ~nobody-here: write"):
+        open_source(ManifestData(kind="manifest", path="~nobody-here/t.csv"))
+
+
+def test_what_is_learnt_from_is_not_held_out_too(table):
+    same = table.parent / "." / ".." / table.parent.name / table.name
+    content = {
+        "name": "own",
+        "data": {"kind": "manifest", "path": str(table), "held_out_path": str(same)},
+        "signature": {"inputs": {"speed": {}}},
+        "training": {"steps": 1},
+    }
+    with pytest.raises(RecipeError, match=r"data\.held_out_path = .* is what is learnt from: leave it out"):
+        open_parts(parse_recipe(content, "here"))

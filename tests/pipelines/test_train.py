@@ -417,7 +417,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(short, tmp_pa
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("device", ["nonsense", "cuda:99", "cpu:x"])
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99", "cpu:x", "hpu", "meta"])
 def test_a_device_that_is_not_here_is_refused_before_any_work(short, tmp_path, device):
     with pytest.raises(UsageError, match=f"cannot train on device '{device}'"):
         train(short, tmp_path / "run", cache=tmp_path / "cache", device=device)
