@@ -50,8 +50,8 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
         `left_out`, in words.
 
     Raises:
-        DataError: The data cannot be read, a picture is missing, or they have changed since some of their episodes were
-            converted to the same directory.
+        DataError: The data cannot be read, a picture is missing, two features would have the same name, or the data
+            have changed since some of their episodes were converted to the same directory.
         OutputPathError: The directory cannot be written to.
         UsageError: The source is the output.
     """
@@ -62,6 +62,7 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
     names = {name: _new_name(name, feature) for name, feature in source.features.items()}
     told = next((name for name in (TASK, "instruction") if name in source.features), None)
     kept = {name: new for name, new in names.items() if new is not None and name != told}
+    _require_different(kept)
     features = {new: _stored(source.features[name]) for name, new in kept.items()}
     rate_hz = float(round(source.rate_hz or STANDING_ALONE_HZ)) or 1.0
     with Recorder(out, features, rate_hz) as recorder:
@@ -107,6 +108,14 @@ def _new_name(name: str, feature: Feature) -> str | None:
     if feature.kind == "audio":
         return name if name.startswith(AUDIO) else f"{AUDIO}{name}"
     return name if name.startswith(("observation.", "action")) or name == TASK else f"observation.{name}"
+
+
+def _require_different(names: Mapping[str, str]) -> None:
+    first: dict[str, str] = {}
+    for name, new in names.items():
+        if new in first:
+            raise DataError(f"{first[new]!r} and {name!r} would both be called {new!r} in the recording: rename one")
+        first[new] = name
 
 
 def _stored(feature: Feature) -> Feature:

@@ -146,6 +146,18 @@ def test_clips_of_several_pictures_are_left_out_and_it_is_said(drives, tmp_path)
     assert convert(source, tmp_path / "out")["left_out"] == ["film: clips of several pictures"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "feature"),
+    [("speed", SPEED, Feature("vector", (2,))), ("camera", CAMERA, Feature("image", (8, 8, 3)))],
+)
+def test_two_features_that_would_have_the_same_name_are_refused(drives, tmp_path, one, other, feature):
+    source = drives([2])
+    source.features = source.features | {other: feature}
+    with pytest.raises(DataError, match=f"'{one}' and '{other}' would both be called '{other}' in the recording"):
+        convert(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_sound_of_an_unknown_rate_is_refused(drives, tmp_path):
     source = drives([2])
     source.features = source.features | {"mic": Feature("audio", (1,))}
