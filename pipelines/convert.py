@@ -37,7 +37,8 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
     """Write the episodes of a source as a recording.
 
     A step has what was newest when it was decided. Single sounds become a stream that begins with their step. A text
-    named `task` or `instruction` says what its episode is about; without one, its name does. Episodes of the same
+    named `task` or `instruction` says what its episode is about; without one, its name does. Of several in an
+    episode the first one does. Episodes of the same
     source that are there already, of a conversion that was cut off, are not written again.
 
     Args:
@@ -68,8 +69,13 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
     with Recorder(out, features, rate_hz) as recorder:
         already = min(_already(source, place, recorder, out), len(source))
         progress(already)
+        changing = 0
         for index in range(already, len(source)):
-            task = _copy(source, source.episode(index), kept, told, recorder)
+            episode = source.episode(index)
+            _copy(source, episode, kept, recorder)
+            texts = _texts(episode, told)
+            changing += len(texts) > 1
+            task = texts[0] if texts else episode.name
             recorder.commit(task, {source.fingerprint: _Origin(place=place, episodes=index + 1).model_dump()})
             progress(1)
         return {
@@ -78,8 +84,15 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
             "already": already,
             "episodes": recorder.episodes,
             "features": kept,
-            "left_out": [f"{name}: clips of several pictures" for name, new in names.items() if new is None],
+            "left_out": [f"{name}: clips of several pictures" for name, new in names.items() if new is None]
+            + [f"{told}: all but the first text of an episode, in {changing} episodes"] * (changing > 0),
         }
+
+
+def _texts(episode: Episode, told: str | None) -> list[str]:
+    """What is said in an episode of what it is about, without what is said again."""
+    texts = episode.track(told) if told else None
+    return [] if texts is None else list(dict.fromkeys(map(str, texts.read(range(len(texts.times_s))))))
 
 
 def _already(source: Source, place: str | None, recorder: Recorder, out: Path) -> int:
@@ -127,8 +140,8 @@ def _stored(feature: Feature) -> Feature:
     return Feature("audio", feature.shape, rate_hz=feature.rate_hz, stream=True)
 
 
-def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str | None, recorder: Recorder) -> str:
-    """Record one episode, up to its end; gives what it is about."""
+def _copy(source: Source, episode: Episode, kept: Mapping[str, str], recorder: Recorder) -> None:
+    """Record one episode, up to its end."""
     sounds = [name for name in kept if source.features[name].kind == "audio"]
     tracks = {name: episode.track(name) for name in kept if name not in sounds}
     newest = {
@@ -150,8 +163,6 @@ def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str |
         recorder.add(values, float(time_s))
     for name, at_s, sound in pending:
         recorder.add_sound(kept[name], sound, at_s)
-    texts = episode.track(told) if told else None
-    return str(texts.read([0])[0]) if texts is not None and len(texts.times_s) else episode.name
 
 
 def _chunks(feature: Feature, episode: Episode, name: str) -> list[tuple[float, np.ndarray]]:

@@ -78,9 +78,16 @@ def load_tasks(root: Path) -> dict[str, int]:
     try:
         table = pq.read_table(path)
         names = [name for name in table.column_names if name != "task_index"]
-        return dict(zip(table[names[0]].to_pylist(), table["task_index"].to_pylist(), strict=True))
+        tasks, numbers = table[names[0]].to_pylist(), table["task_index"].to_pylist()
     except (pa.ArrowException, OSError, KeyError, IndexError) as error:
         raise DataError(f"{path} is damaged ({error}); copy the data set again") from error
+    for row, (task, number) in enumerate(zip(tasks, numbers, strict=True)):
+        if not isinstance(task, str) or not isinstance(number, int):
+            raise DataError(
+                f"{path}, row {row}: expected the text and the number of a task, found {str(task)[:60]!r} and "
+                f"{str(number)[:60]!r}; correct it, or copy the data set again"
+            )
+    return dict(zip(tasks, numbers, strict=True))
 
 
 def write_tasks(root: Path, tasks: Mapping[str, int]) -> None:

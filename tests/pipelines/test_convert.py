@@ -158,6 +158,15 @@ def test_two_features_that_would_have_the_same_name_are_refused(drives, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_of_several_texts_in_an_episode_the_first_is_kept_and_it_is_said(drives, tmp_path, memory):
+    source = drives([4, 4, 4])
+    for episode, said in zip(source.episodes, (["go"], ["go", "stop"], ["go", "go"]), strict=True):
+        episode.tracks["task"] = memory.Track(episode.times_s[: len(said)], said)
+    report = convert(source, tmp_path / "out")
+    assert report["left_out"] == ["task: all but the first text of an episode, in 1 episodes"]
+    assert read(LeRobotSource(tmp_path / "out"), 1, "task") == ["go"]
+
+
 def test_sound_of_an_unknown_rate_is_refused(drives, tmp_path):
     source = drives([2])
     source.features = source.features | {"mic": Feature("audio", (1,))}

@@ -535,6 +535,13 @@ def test_a_task_without_words_is_refused(root, first):
         LeRobotSource(root).episode(0).track("task")
 
 
+@pytest.mark.parametrize("tasks", [["push", None, "rest"], [["push"], ["pull"], ["rest"]], [1, 2, 3]])
+def test_a_task_that_is_no_text_is_refused_by_row(root, tasks):
+    rewrite(root / "meta/tasks.parquet", __index_level_0__=pa.array(tasks))
+    with pytest.raises(DataError, match=r"tasks.parquet, row [01]: expected the text and the number of a task, found"):
+        LeRobotSource(root)
+
+
 def test_there_is_no_episode_beyond_the_last(root):
     with pytest.raises(IndexError, match="episode 3 of 3"):
         LeRobotSource(root).episode(3)
