@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from sensorimotor.errors import DataError, UsageError
 from sensorimotor.pipelines.episodes import Episode, Feature, Source
+from sensorimotor.pipelines.interrupts import interruptible
 from sensorimotor.pipelines.lerobot_format import AUDIO, TASK
 from sensorimotor.pipelines.observed import SIMULTANEOUS_S
 from sensorimotor.pipelines.recorder import Recorder
@@ -66,13 +67,13 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
     _require_different(kept)
     features = {new: _stored(source.features[name]) for name, new in kept.items()}
     rate_hz = float(round(source.rate_hz or STANDING_ALONE_HZ)) or 1.0
-    with Recorder(out, features, rate_hz) as recorder:
+    with interruptible() as check, Recorder(out, features, rate_hz) as recorder:
         already = min(_already(source, place, recorder, out), len(source))
         progress(already)
         changing = 0
         for index in range(already, len(source)):
             episode = source.episode(index)
-            _copy(source, episode, kept, recorder)
+            _copy(source, episode, kept, recorder, check)
             texts = _texts(episode, told)
             changing += len(texts) > 1
             task = texts[0] if texts else episode.name
@@ -140,7 +141,9 @@ def _stored(feature: Feature) -> Feature:
     return Feature("audio", feature.shape, rate_hz=feature.rate_hz, stream=True)
 
 
-def _copy(source: Source, episode: Episode, kept: Mapping[str, str], recorder: Recorder) -> None:
+def _copy(
+    source: Source, episode: Episode, kept: Mapping[str, str], recorder: Recorder, check: Callable[[], None]
+) -> None:
     """Record one episode, up to its end."""
     sounds = [name for name in kept if source.features[name].kind == "audio"]
     tracks = {name: episode.track(name) for name in kept if name not in sounds}
@@ -151,6 +154,7 @@ def _copy(source: Source, episode: Episode, kept: Mapping[str, str], recorder: R
     pending = [(name, *chunk) for name in sounds for chunk in _chunks(source.features[name], episode, name)]
     pending.sort(key=lambda one: one[1])
     for step, time_s in enumerate(episode.times_s):
+        check()
         while pending and pending[0][1] <= time_s + SIMULTANEOUS_S:
             name, at_s, sound = pending.pop(0)
             recorder.add_sound(kept[name], sound, at_s)
