@@ -118,7 +118,10 @@ def _parquet(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
             raise DataError(f"{path} has {rows} rows, more than {MAX_ROWS}: split it")
         types = {name: canonical_type(path, name, file.schema_arrow.field(name).type) for name in names}
         table = file.read(columns=names)
-        columns = {name: without_blanks(whole(table[name].cast(kind))) for name, kind in types.items()}
+        columns = {}
+        for name, kind in types.items():
+            safe = not pa.types.is_large_list(kind)  # in lists, whole numbers beyond 2^53 are rounded
+            columns[name] = without_blanks(whole(table[name].cast(kind, safe=safe)))
         for name in {*texts} & {*names}:
             if not pa.types.is_large_list(types[name]):
                 columns[name] = columns[name].cast(pa.large_string())
