@@ -4,6 +4,7 @@ Everything is decoded from bytes in memory, and nothing larger than stated limit
 """
 
 import io
+import stat
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -90,6 +91,7 @@ def read_bytes(location: str, folder: Path) -> bytes:
         return _fetched(location)
     path = folder / location
     try:
+        require_file(path)
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -99,6 +101,18 @@ def read_bytes(location: str, folder: Path) -> bytes:
             f"{location}{relative} cannot be read: {reason}. Put the file there or correct its row"
         ) from error
     return _bounded(location, data)
+
+
+def require_file(path: Path) -> None:
+    """Opening a pipe waits until somebody writes to it, which may be for ever.
+
+    Raises:
+        DataError: It is there, and a pipe or a device.
+        OSError: It is not there.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a directory, the system says what is wrong itself
+        raise DataError(f"{path} is no regular file, but a pipe or a device: put a file there")
 
 
 def _fetched(url: str) -> bytes:

@@ -23,7 +23,7 @@ from sensorimotor.pipelines.arrow_columns import (
     whole,
     without_blanks,
 )
-from sensorimotor.pipelines.media import library
+from sensorimotor.pipelines.media import library, require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
 MAX_ROWS = 50_000_000
@@ -75,6 +75,7 @@ def read_table(
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: a table ends in {', '.join(readers)}: convert or rename it")
     try:
+        require_file(path)
         size = path.stat().st_size
         if size > MAX_TABLE_BYTES:
             raise DataError(f"{path} has {size / 2**30:.1f} GiB, more than {MAX_TABLE_BYTES / 2**30:g}: split it")

@@ -1,6 +1,7 @@
 """Bytes from folders and URLs, and what is decoded from them."""
 
 import io
+import os
 import struct
 from fractions import Fraction
 
@@ -114,6 +115,12 @@ def test_a_folder_or_an_impossible_path_is_no_file(tmp_path):
         read_bytes(".", tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_bytes("a\0b", tmp_path)
+
+
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is no regular file, but a pipe or a device: put a file there"):
+        read_bytes("a.png", tmp_path)
 
 
 def test_a_url_that_leads_nowhere_is_named_with_a_remedy(tmp_path):

@@ -1,6 +1,7 @@
 """Three formats, one table; and every way in which a file is no table."""
 
 import json
+import os
 
 import pyarrow as pa
 import pytest
@@ -128,6 +129,12 @@ def test_numbers_are_the_same_in_text_and_in_binary(tmp_path_factory, numbers):
 def test_a_file_that_is_not_there_is_named(tmp_path, name):
     with pytest.raises(DataError, match=rf"{name} cannot be read: No such file"):
         read_table(tmp_path / name)
+
+
+def test_a_pipe_is_no_table_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(DataError, match=r"t\.csv is no regular file"):
+        read_table(tmp_path / "t.csv")
 
 
 def test_an_extension_that_is_no_table_lists_those_that_are(tmp_path):
