@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sensorimotor.errors import DataError, MissingExtraError
+from sensorimotor.pipelines.cut_short import require_whole_film, require_whole_sound
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_SOUND_VALUES = 2**28
@@ -172,9 +173,11 @@ def decode_sound(data: bytes, name: str, sample_rate: int | None = None, channel
         channels: 1 mixes all channels, more than 1 repeats a single one; None: as they are.
 
     Raises:
-        DataError: It has no sound, is damaged or too long, or has other channels than can be made into `channels`.
+        DataError: It has no sound, is damaged, cut short or too long, or has other channels than can be made into
+            `channels`.
         MissingExtraError: A library is not installed.
     """
+    require_whole_sound(data, name)
     read = _soundfile_sound if extension(name) in _SOUNDFILE else _av_sound
     samples, own_rate = read(data, name)
     if not len(samples):
@@ -243,7 +246,7 @@ def decode_clip(data: bytes, name: str, count: int) -> Clip:
         count: How many frames.
 
     Raises:
-        DataError: It is no video, or damaged.
+        DataError: It is no video, damaged or cut short.
         MissingExtraError: PyAV is not installed.
     """
     av = library("av", "av", "reading compressed sound and video")
@@ -291,6 +294,9 @@ def _spread(container: Any, name: str, count: int) -> Clip:
 
 def _opened(av: Any, data: bytes, name: str, what: str, decode: Callable[[Any], Any]) -> Any:
     try:
+        with av.open(io.BytesIO(data)) as container:
+            if not require_whole_film(container, data, name):
+                return decode(container)
         with av.open(io.BytesIO(data)) as container:
             return decode(container)
     except (av.FFmpegError, IndexError, ValueError) as error:  # IndexError: it has no such stream
