@@ -14,6 +14,7 @@ import numpy as np
 
 from sensorimotor.errors import DataError, MissingExtraError
 from sensorimotor.pipelines.cut_short import require_whole_film, require_whole_sound
+from sensorimotor.pipelines.picture_size import require_modest
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_SOUND_VALUES = 2**28
@@ -150,10 +151,11 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         name: What to call it in a message.
 
     Raises:
-        DataError: It is no picture, or damaged.
+        DataError: It is no picture, damaged or too large.
         MissingExtraError: OpenCV is not installed.
     """
     cv2 = library("cv2", "opencv-python-headless", "reading pictures")
+    require_modest(data, name)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:  # larger than OpenCV allows
