@@ -365,6 +365,7 @@ def test_where_there_is_no_data_set_it_says_what_was_expected(tmp_path):
         ({"fps": "fast"}, "fps"),
         ({"total_episodes": "all"}, "total_episodes"),
         ({"features": {"a": {"dtype": "float32"}}}, r"features.a.shape: Field required"),
+        ({"features": {"a": entry("float32", [-2, -2])}}, r"features.a.shape.0: Input should be greater than or equal"),
     ],
 )
 def test_another_version_or_a_wrong_description_is_refused(root, changes, message):
@@ -387,6 +388,8 @@ def test_a_damaged_description_is_refused(root, content):
         (entry("language", [1]), "found dtype 'language'"),
         (entry("float32", []) | {"dtype": "complex64"}, "found dtype 'complex64'"),
         (entry("float32", [0]), "found dtype 'float32'"),
+        (entry("float32", [1_000_000_000]), r"found dtype 'float32' of shape \(1000000000,\)"),
+        (entry("float32", [10**10, 10**10]), r"found dtype 'float32' of shape \(10000000000, 10000000000\)"),
         (entry("video", [24, 32]), "found dtype 'video'"),
         (entry("video", [24, 32, 1]) | {"info": {"video.is_depth_map": True}}, "found depth pictures"),
     ],
