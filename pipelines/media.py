@@ -188,7 +188,12 @@ def decode_sound(data: bytes, name: str, sample_rate: int | None = None, channel
     if not peak <= MAX_PEAK:
         raise DataError(f"{name} has a peak of {peak:.3g}: scale its samples to [-1, 1]")
     samples = _with_channels(samples, channels, name)
-    if sample_rate not in (None, own_rate):
+    if sample_rate is not None and sample_rate != own_rate:
+        if samples.size * sample_rate > MAX_SOUND_VALUES * own_rate:
+            raise DataError(
+                f"{name} is stated to be at {own_rate} Hz, so that at {sample_rate} Hz it has more than "
+                f"{MAX_SOUND_VALUES} samples: correct its sample rate, or cut it into shorter pieces"
+            )
         soxr = library("soxr", "soxr", "resampling sound")
         samples = soxr.resample(samples, own_rate, sample_rate, quality="HQ")
     return Sound(np.clip(samples, -1.0, 1.0), sample_rate or own_rate)

@@ -26,6 +26,7 @@ from sensorimotor.pipelines.arrow_columns import (
 from sensorimotor.pipelines.media import library, require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
+MAX_LINE_BYTES = 16 * 2**20
 MAX_ROWS = 50_000_000
 """A Parquet file of a few kilobytes can claim more rows than fit any memory."""
 
@@ -215,7 +216,9 @@ def _json_lines(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     names: dict[str, None] = {}
     rows, blank = 0, 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), 1):
+            if len(line) > MAX_LINE_BYTES:
+                raise DataError(f"{path}, line {number} is longer than {MAX_LINE_BYTES / 2**20:g} MiB: split it")
             if not line.strip():
                 blank = blank or number
                 continue

@@ -227,6 +227,13 @@ def test_resampling_does_not_fold_high_tones_into_what_is_heard():
     assert np.abs(sound.samples[1000:-1000]).max() < 1e-3
 
 
+def test_a_sound_that_would_fill_the_memory_when_resampled_is_refused():
+    slow = sound_file(np.zeros((200_000, 1), np.float32), 1)
+    assert decode_sound(slow, "a.wav").sample_rate == 1
+    with pytest.raises(DataError, match=r"a\.wav is stated to be at 1 Hz, so that at 16000 Hz it has more than \d+ sam"):
+        decode_sound(slow, "a.wav", 16_000)
+
+
 def test_channels_are_changed_only_when_asked():
     left = sine(440, 16_000)
     stereo = sound_file(np.stack([left, -0.5 * left], 1), 16_000)

@@ -290,3 +290,12 @@ def test_tables_beyond_the_limits_are_refused_before_they_are_read(tmp_path, mon
     monkeypatch.setattr(table_module, "MAX_TABLE_BYTES", 10)
     with pytest.raises(DataError, match="GiB, more than .*: split it"):
         read_table(path)
+
+
+def test_a_line_that_does_not_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_module, "MAX_LINE_BYTES", 2**20)
+    with (tmp_path / "t.jsonl").open("wb") as file:
+        file.write(b'{"x": 1}\n')
+        file.truncate(2**31)
+    with pytest.raises(DataError, match=r"t\.jsonl, line 2 is longer than 1 MiB: split it"):
+        read_table(tmp_path / "t.jsonl")
