@@ -204,8 +204,8 @@ def _parsed(path: Path, name: str, cells: Any) -> Any:
 def _list(path: Path, row: int, name: str, cell: str | None) -> Any:
     try:
         return cell and json.loads(cell)
-    except ValueError as error:
-        raise mixed_types(path, row, name, "a list of numbers such as [1, 2.5]", repr(cell)) from error
+    except (ValueError, RecursionError) as error:  # a list in a list in a list …
+        raise mixed_types(path, row, name, "a list of numbers such as [1, 2.5]", repr(cell)[:60]) from error
 
 
 # JSON Lines

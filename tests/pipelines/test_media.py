@@ -230,7 +230,7 @@ def test_resampling_does_not_fold_high_tones_into_what_is_heard():
 def test_a_sound_that_would_fill_the_memory_when_resampled_is_refused():
     slow = sound_file(np.zeros((200_000, 1), np.float32), 1)
     assert decode_sound(slow, "a.wav").sample_rate == 1
-    with pytest.raises(DataError, match=r"a\.wav is stated to be at 1 Hz, so that at 16000 Hz it has more than \d+ sam"):
+    with pytest.raises(DataError, match=r"a\.wav is stated to be at 1 Hz, so that at 16000 Hz it has more"):
         decode_sound(slow, "a.wav", 16_000)
 
 

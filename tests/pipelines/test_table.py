@@ -249,6 +249,12 @@ def test_a_cell_that_is_nearly_a_list_is_refused(tmp_path):
         read_table(tmp_path / "t.csv")
 
 
+def test_a_cell_of_lists_in_lists_without_end_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("x\n" + "[" * 100_000 + "\n")
+    with pytest.raises(DataError, match=r"row 1, column 'x': expected a list of numbers such as .*, got '\[{59}\. "):
+        read_table(tmp_path / "t.csv")
+
+
 def test_types_that_nothing_can_be_learnt_from_are_refused(tmp_path):
     for column in (pa.array([0], pa.timestamp("s")), pa.array([b"x"]), pa.array([{"a": 1}]), pa.array([["a"]])):
         parquet.write_table(pa.table({"x": column, "y": [1]}), tmp_path / "t.parquet")
