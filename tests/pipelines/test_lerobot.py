@@ -512,6 +512,38 @@ def test_a_list_of_episodes_with_a_hole_in_it_is_refused(root):
         LeRobotSource(root)
 
 
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("length", [4, None, 5]),
+        ("length", ["4", "6", "5"]),
+        ("length", [4.5, 6, 5]),
+        ("length", [4, -6, 5]),
+        (f"videos/{VIDEO}/from_timestamp", [0.0, float("inf"), 0.0]),
+        (f"videos/{VIDEO}/from_timestamp", [0.0, float("nan"), 0.0]),
+    ],
+)
+def test_a_list_of_episodes_without_plain_numbers_is_refused_by_column(root, column, values):
+    rewrite(root / "meta/episodes/chunk-000/file-000.parquet", **{column: pa.array(values)})
+    with pytest.raises(DataError, match=rf"file-000.parquet: expected a [a-z0-9() ]+ in {column}, in every row"):
+        LeRobotSource(root)
+
+
+def test_files_of_a_list_of_episodes_may_differ_in_their_types(root):
+    path = root / "meta/episodes/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(2), path.with_name("file-001.parquet"))
+    pq.write_table(table.slice(0, 2), path)
+    rewrite(path, length=pa.array([4.0, 6.0]))
+    assert [len(LeRobotSource(root).episode(number).times_s) for number in range(3)] == list(LENGTHS)
+
+
+def test_far_more_episodes_than_there_are_is_refused(root):
+    describe(root, total_episodes=10**12)
+    with pytest.raises(DataError, match="expected episodes 0 to 999999999999 in order, found nothing where 3 belongs"):
+        LeRobotSource(root)
+
+
 def test_a_list_of_episodes_that_is_longer_than_the_data_set_is_cut(root):
     describe(root, total_episodes=2)
     assert len(LeRobotSource(root)) == 2
