@@ -107,6 +107,7 @@ class Info(BaseModel):
     features: dict[str, Entry]
     total_episodes: int = Field(ge=0)
     total_frames: int = Field(ge=0)
+    total_tasks: int | None = Field(default=None, ge=0)
     chunks_size: int = Field(default=CHUNK, gt=0)
     data_path: str = DATA_PATH
     video_path: str | None = VIDEO_PATH
