@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from sensorimotor.errors import DataError, UsageError
 from sensorimotor.pipelines.episodes import Episode, Feature, Source
+from sensorimotor.pipelines.interrupts import interruptible
 from sensorimotor.pipelines.lerobot_format import AUDIO, TASK
 from sensorimotor.pipelines.observed import SIMULTANEOUS_S
 from sensorimotor.pipelines.recorder import Recorder
@@ -37,7 +38,8 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
     """Write the episodes of a source as a recording.
 
     A step has what was newest when it was decided. Single sounds become a stream that begins with their step. A text
-    named `task` or `instruction` says what its episode is about; without one, its name does. Episodes of the same
+    named `task` or `instruction` says what its episode is about; without one, its name does. Of several in an
+    episode the first one does. Episodes of the same
     source that are there already, of a conversion that was cut off, are not written again.
 
     Args:
@@ -50,8 +52,8 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
         `left_out`, in words.
 
     Raises:
-        DataError: The data cannot be read, a picture is missing, or they have changed since some of their episodes were
-            converted to the same directory.
+        DataError: The data cannot be read, a picture is missing, two features would have the same name, or the data
+            have changed since some of their episodes were converted to the same directory.
         OutputPathError: The directory cannot be written to.
         UsageError: The source is the output.
     """
@@ -62,13 +64,19 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
     names = {name: _new_name(name, feature) for name, feature in source.features.items()}
     told = next((name for name in (TASK, "instruction") if name in source.features), None)
     kept = {name: new for name, new in names.items() if new is not None and name != told}
+    _require_different(kept)
     features = {new: _stored(source.features[name]) for name, new in kept.items()}
     rate_hz = float(round(source.rate_hz or STANDING_ALONE_HZ)) or 1.0
-    with Recorder(out, features, rate_hz) as recorder:
+    with interruptible() as check, Recorder(out, features, rate_hz) as recorder:
         already = min(_already(source, place, recorder, out), len(source))
         progress(already)
+        changing = 0
         for index in range(already, len(source)):
-            task = _copy(source, source.episode(index), kept, told, recorder)
+            episode = source.episode(index)
+            _copy(source, episode, kept, recorder, check)
+            texts = _texts(episode, told)
+            changing += len(texts) > 1
+            task = texts[0] if texts else episode.name
             recorder.commit(task, {source.fingerprint: _Origin(place=place, episodes=index + 1).model_dump()})
             progress(1)
         return {
@@ -77,8 +85,15 @@ def convert(source: Source, out: Path, progress: Callable[[int], None] = lambda 
             "already": already,
             "episodes": recorder.episodes,
             "features": kept,
-            "left_out": [f"{name}: clips of several pictures" for name, new in names.items() if new is None],
+            "left_out": [f"{name}: clips of several pictures" for name, new in names.items() if new is None]
+            + [f"{told}: all but the first text of an episode, in {changing} episodes"] * (changing > 0),
         }
+
+
+def _texts(episode: Episode, told: str | None) -> list[str]:
+    """What is said in an episode of what it is about, without what is said again."""
+    texts = episode.track(told) if told else None
+    return [] if texts is None else list(dict.fromkeys(map(str, texts.read(range(len(texts.times_s))))))
 
 
 def _already(source: Source, place: str | None, recorder: Recorder, out: Path) -> int:
@@ -109,6 +124,14 @@ def _new_name(name: str, feature: Feature) -> str | None:
     return name if name.startswith(("observation.", "action")) or name == TASK else f"observation.{name}"
 
 
+def _require_different(names: Mapping[str, str]) -> None:
+    first: dict[str, str] = {}
+    for name, new in names.items():
+        if new in first:
+            raise DataError(f"{first[new]!r} and {name!r} would both be called {new!r} in the recording: rename one")
+        first[new] = name
+
+
 def _stored(feature: Feature) -> Feature:
     """A feature as it is recorded: all sound is a stream."""
     if feature.kind != "audio":
@@ -118,8 +141,10 @@ def _stored(feature: Feature) -> Feature:
     return Feature("audio", feature.shape, rate_hz=feature.rate_hz, stream=True)
 
 
-def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str | None, recorder: Recorder) -> str:
-    """Record one episode, up to its end; gives what it is about."""
+def _copy(
+    source: Source, episode: Episode, kept: Mapping[str, str], recorder: Recorder, check: Callable[[], None]
+) -> None:
+    """Record one episode, up to its end."""
     sounds = [name for name in kept if source.features[name].kind == "audio"]
     tracks = {name: episode.track(name) for name in kept if name not in sounds}
     newest = {
@@ -129,6 +154,7 @@ def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str |
     pending = [(name, *chunk) for name in sounds for chunk in _chunks(source.features[name], episode, name)]
     pending.sort(key=lambda one: one[1])
     for step, time_s in enumerate(episode.times_s):
+        check()
         while pending and pending[0][1] <= time_s + SIMULTANEOUS_S:
             name, at_s, sound = pending.pop(0)
             recorder.add_sound(kept[name], sound, at_s)
@@ -141,8 +167,6 @@ def _copy(source: Source, episode: Episode, kept: Mapping[str, str], told: str |
         recorder.add(values, float(time_s))
     for name, at_s, sound in pending:
         recorder.add_sound(kept[name], sound, at_s)
-    texts = episode.track(told) if told else None
-    return str(texts.read([0])[0]) if texts is not None and len(texts.times_s) else episode.name
 
 
 def _chunks(feature: Feature, episode: Episode, name: str) -> list[tuple[float, np.ndarray]]:

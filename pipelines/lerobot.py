@@ -28,6 +28,7 @@ from sensorimotor.pipelines.lerobot_format import (
     seen_column,
 )
 from sensorimotor.pipelines.lerobot_tables import load_tasks
+from sensorimotor.pipelines.picture_size import require_modest
 from sensorimotor.pipelines.recent import Recent
 from sensorimotor.pipelines.recorded_sound import RecordedSound, ResampledSound, load_streams
 from sensorimotor.pipelines.video import read_frames
@@ -259,6 +260,7 @@ class LeRobotEpisode:
             content = encoded[step].as_py()
             picture = None
             if content:
+                require_modest(content, f"{path}: episode {self._row.number}, row {step}: {feature}")
                 picture = cv2.imdecode(np.frombuffer(content, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
             if picture is None:
                 raise DataError(

@@ -1,7 +1,7 @@
 """Columns of the tables of a LeRobotDataset v3.0, of one episode at a time, from files that many episodes share."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,17 +66,35 @@ def load_episodes(root: Path, info: Info, videos: Sequence[str]) -> EpisodeTable
     files = sorted(root.glob("meta/episodes/*/*.parquet"))
     if not files and info.total_episodes:
         raise DataError(f"{root}/meta/episodes: the list of episodes is missing; copy the data set again")
-    tables = [_read(path, names) for path in files]
+    tables = [_places(path, names) for path in files]
     table = pa.concat_tables(tables) if tables else pa.table({name: np.zeros(0, np.int64) for name in names})
     columns = {name: table[name].to_numpy()[: info.total_episodes] for name in names}
     numbers = columns["episode_index"]
-    if not np.array_equal(numbers, np.arange(info.total_episodes)):
-        wrong = next((i for i, number in enumerate(numbers) if number != i), len(numbers))
+    wrong = next((i for i, number in enumerate(numbers) if number != i), len(numbers))
+    if wrong < info.total_episodes:
         raise DataError(
             f"{root}/meta/episodes: expected episodes 0 to {info.total_episodes - 1} in order, found "
             f"{numbers[wrong] if wrong < len(numbers) else 'nothing'} where {wrong} belongs; copy the data set again"
         )
     return EpisodeTable(columns, videos)
+
+
+def _places(path: Path, names: list[str]) -> Any:
+    """A part of the list of episodes: whole numbers, and times (s)."""
+    pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
+    table = _read(path, names)
+    columns = {}
+    for name in names:
+        column, timed = table[name], name.endswith("from_timestamp")
+        numbers = np.array([np.nan])
+        with suppress(pa.ArrowInvalid):  # a fraction, or beyond 64 bits
+            if (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) and not column.null_count:
+                numbers = column.cast(pa.float64() if timed else pa.int64()).to_numpy()
+        if not np.isfinite(numbers).all() or (not timed and (numbers < 0).any()):
+            what = "a time (s)" if timed else "a whole number from 0"
+            raise DataError(f"{path}: expected {what} in {name}, in every row; copy the data set again")
+        columns[name] = numbers
+    return pa.table(columns)
 
 
 class Columns:

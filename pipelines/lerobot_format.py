@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,6 +51,8 @@ SEEN, CAPTURED = "seen.", "captured_ns."
 (-1: none) and when that was in hand (ns, on the clock of `capture_time_s`)."""
 
 MAX_STATE = 4096
+MAX_VALUES = 2**20
+"""Values of one sample that are read: statistics of each are kept in memory."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """What can name a feature; LeRobot makes directories of them."""
@@ -84,7 +86,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Field(ge=0)], ...]
     names: Any = None
     units: list[str] | None = None
     info: dict[str, Any] | None = None
@@ -105,6 +107,7 @@ class Info(BaseModel):
     features: dict[str, Entry]
     total_episodes: int = Field(ge=0)
     total_frames: int = Field(ge=0)
+    total_tasks: int | None = Field(default=None, ge=0)
     chunks_size: int = Field(default=CHUNK, gt=0)
     data_path: str = DATA_PATH
     video_path: str | None = VIDEO_PATH
@@ -226,7 +229,7 @@ def feature_of(path: Path, name: str, entry: Entry, rate_hz: float) -> Feature:
         return Feature("image", (height, width, channels), rate_hz=rate_hz)
     if entry.dtype in _IN_COLUMNS and entry.size == 1:
         return Feature("choice", rate_hz=rate_hz)
-    if entry.dtype in (*_IN_COLUMNS, "float16", "float32", "float64") and entry.size > 0:
+    if entry.dtype in (*_IN_COLUMNS, "float16", "float32", "float64") and 0 < entry.size <= MAX_VALUES:
         names = _flat(entry.names)
         names = names if len(names) == entry.size else ()
         units = tuple(entry.units or ())

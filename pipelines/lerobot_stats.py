@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+STATISTICS = ("min", "max", "mean", "std", *QUANTILES)
 
 Stats = dict[str, np.ndarray]
 """`min`, `max`, `mean`, `std`, `q01` … `q99` of each value, and `count` `(1,)`: of how many samples."""
@@ -22,7 +23,7 @@ def vector_stats(values: np.ndarray) -> Stats:
     values = values[np.isfinite(values).all(1)]
     if not len(values):
         nothing = np.full(values.shape[1], np.nan)
-        return dict.fromkeys(("min", "max", "mean", "std", *QUANTILES), nothing) | {"count": np.array([0])}
+        return dict.fromkeys(STATISTICS, nothing) | {"count": np.array([0])}
     quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)
     return {
         "min": values.min(0),

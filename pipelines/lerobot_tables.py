@@ -1,6 +1,7 @@
 """The tables of a LeRobotDataset v3.0: the steps and the row of one episode, the tasks, the statistics of all."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from sensorimotor.errors import DataError
 from sensorimotor.files import write_atomically
 from sensorimotor.pipelines.data_library import data_library
 from sensorimotor.pipelines.lerobot_format import STATS, TASKS
-from sensorimotor.pipelines.lerobot_stats import Stats, merged_all
+from sensorimotor.pipelines.lerobot_stats import STATISTICS, Stats, merged_all
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -78,9 +79,16 @@ def load_tasks(root: Path) -> dict[str, int]:
     try:
         table = pq.read_table(path)
         names = [name for name in table.column_names if name != "task_index"]
-        return dict(zip(table[names[0]].to_pylist(), table["task_index"].to_pylist(), strict=True))
+        tasks, numbers = table[names[0]].to_pylist(), table["task_index"].to_pylist()
     except (pa.ArrowException, OSError, KeyError, IndexError) as error:
         raise DataError(f"{path} is damaged ({error}); copy the data set again") from error
+    for row, (task, number) in enumerate(zip(tasks, numbers, strict=True)):
+        if not isinstance(task, str) or not isinstance(number, int):
+            raise DataError(
+                f"{path}, row {row}: expected the text and the number of a task, found {str(task)[:60]!r} and "
+                f"{str(number)[:60]!r}; correct it, or copy the data set again"
+            )
+    return dict(zip(tasks, numbers, strict=True))
 
 
 def write_tasks(root: Path, tasks: Mapping[str, int]) -> None:
@@ -110,29 +118,52 @@ def write_tasks(root: Path, tasks: Mapping[str, int]) -> None:
     write_atomically(root / TASKS, sink.getvalue().to_pybytes())
 
 
-def load_stats(root: Path, frames: int) -> dict[str, Stats] | None:
-    """The statistics of all episodes; None: there are none, or they are not those of so many frames."""
+def load_stats(root: Path, frames: int, features: Mapping[str, Any]) -> dict[str, Stats] | None:
+    """The statistics of all episodes; None: they are missing, not of so many frames, or not of these features.
+
+    Args:
+        root: The data set.
+        frames: How many it has.
+        features: What `meta/info.json` says of each.
+    """
     try:
         content = json.loads((root / STATS).read_bytes())
-        stats = {name: {key: np.array(value) for key, value in one.items()} for name, one in content.items()}
+        stats: dict[str, Stats] = {}
+        for name, values in content.items():
+            stats[name] = one = {key: np.array(value, np.float64) for key, value in values.items()}
+            entry = features[name]
+            shape = (entry["shape"][2], 1, 1) if entry["dtype"] == "video" else (math.prod(entry["shape"]),)
+            if one["count"].shape != (1,) or any(one[key].shape != shape for key in STATISTICS):
+                return None
+            one["count"] = one["count"].astype(np.int64)
         return stats if stats["frame_index"]["count"].tolist() == [frames] else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # it is made again
         return None
 
 
 def gather_stats(root: Path) -> dict[str, Stats]:
-    """The statistics of all episodes, from those of each."""
-    _, pq = _arrow()
+    """The statistics of all episodes, from those of each.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    pa, pq = _arrow()
     every: dict[str, list[Stats]] = {}
     for path in sorted(root.glob("meta/episodes/*/file-*.parquet")):
-        for row in pq.read_table(path).to_pylist():
-            parts: dict[str, Stats] = {}
-            for key in (key for key in row if key.startswith("stats/")):
-                _, name, statistic = key.split("/")
-                parts.setdefault(name, {})[statistic] = np.array(row[key])
-            for name, part in parts.items():
-                every.setdefault(name, []).append(part)
-    return merged_all(every)
+        try:
+            for row in pq.read_table(path).to_pylist():
+                parts: dict[str, Stats] = {}
+                for key in (key for key in row if key.startswith("stats/")):
+                    _, name, statistic = key.split("/")
+                    parts.setdefault(name, {})[statistic] = np.array(row[key])
+                for name, part in parts.items():
+                    every.setdefault(name, []).append(part)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"{path} is damaged ({error}); copy the data set again") from error
+    try:
+        return merged_all(every)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{root}/meta/episodes: the statistics of episodes do not go together ({error!r})") from error
 
 
 def write_stats(root: Path, stats: Mapping[str, Stats]) -> None:

@@ -25,6 +25,8 @@ from sensorimotor.pipelines.media import is_url
 from sensorimotor.pipelines.table import Table, missing_column, read_table
 
 EPISODE, TIME = "episode", "time"
+LATEST_S = 1e11
+"""Three thousand years: times beyond it are no seconds."""
 
 
 class ManifestSource:
@@ -243,10 +245,16 @@ def _clock(table: Table, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
     column = table.columns[TIME]
     if not (pa.types.is_int64(column.type) or pa.types.is_float64(column.type)):
         raise DataError(f"{table.path}: {TIME!r} must be seconds, and is {column.type}: convert it")
-    times_s = np.asarray(column.cast(pa.float64()).fill_null(np.nan))
+    times_s = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan))
     missing = np.flatnonzero(~np.isfinite(times_s))
     if len(missing):
         raise DataError(f"{table.path}, row {missing[0] + 1}: {TIME!r} is no number. Say when the step was, in seconds")
+    far = np.flatnonzero(np.abs(times_s) > LATEST_S)
+    if len(far):
+        raise DataError(
+            f"{table.path}, row {far[0] + 1}: {TIME!r} must be seconds, and {times_s[far[0]]:g} looks like "
+            "milliseconds or nanoseconds since 1970: divide all by 1e3 or 1e9"
+        )
     ordered, same = times_s[rows], codes[rows][1:] == codes[rows][:-1]
     falling = np.flatnonzero(same & (np.diff(ordered) <= 0))
     if len(falling):

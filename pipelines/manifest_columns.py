@@ -204,7 +204,7 @@ def _choice(table: Table, name: str) -> Values:
         raise DataError(
             f"{table.path}, column {name!r}: choices are whole numbers from 0; leave choices with names as texts"
         )
-    values = np.asarray(pc.fill_null(array.cast(pa.float64()), 0))
+    values = np.asarray(pc.fill_null(array.cast(pa.float64(), safe=False), 0))
     wrong = np.flatnonzero((values < 0) | (values != np.floor(values)) | (values > 2**31))
     if len(wrong):
         remedy = f"Correct it, or declare the column: kinds = {{{name} = 'vector'}}"
@@ -245,7 +245,8 @@ def _numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
         remedy = "Correct it, or leave the column a text"
         raise _wrong(table, first, name, f"{str(array[first].as_py())[:60]!r} is no number", remedy)
     if not pa.types.is_large_list(array.type):
-        flat, rows = np.asarray(pc.fill_null(array.cast(pa.float64()), np.nan)), np.arange(table.rows)
+        rounded = array.cast(pa.float64(), safe=False)  # whole numbers beyond 2^53
+        flat, rows = np.asarray(pc.fill_null(rounded, np.nan)), np.arange(table.rows)
         size = 1
     else:
         rows = np.flatnonzero(present)

@@ -4,6 +4,7 @@ Everything is decoded from bytes in memory, and nothing larger than stated limit
 """
 
 import io
+import stat
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sensorimotor.errors import DataError, MissingExtraError
+from sensorimotor.pipelines.cut_short import require_whole_film, require_whole_sound
+from sensorimotor.pipelines.picture_size import require_modest
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_SOUND_VALUES = 2**28
@@ -90,6 +93,7 @@ def read_bytes(location: str, folder: Path) -> bytes:
         return _fetched(location)
     path = folder / location
     try:
+        require_file(path)
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -99,6 +103,18 @@ def read_bytes(location: str, folder: Path) -> bytes:
             f"{location}{relative} cannot be read: {reason}. Put the file there or correct its row"
         ) from error
     return _bounded(location, data)
+
+
+def require_file(path: Path) -> None:
+    """Opening a pipe waits until somebody writes to it, which may be for ever.
+
+    Raises:
+        DataError: It is there, and a pipe or a device.
+        OSError: It is not there.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a directory, the system says what is wrong itself
+        raise DataError(f"{path} is no regular file, but a pipe or a device: put a file there")
 
 
 def _fetched(url: str) -> bytes:
@@ -135,10 +151,11 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         name: What to call it in a message.
 
     Raises:
-        DataError: It is no picture, or damaged.
+        DataError: It is no picture, damaged or too large.
         MissingExtraError: OpenCV is not installed.
     """
     cv2 = library("cv2", "opencv-python-headless", "reading pictures")
+    require_modest(data, name)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:  # larger than OpenCV allows
@@ -158,9 +175,11 @@ def decode_sound(data: bytes, name: str, sample_rate: int | None = None, channel
         channels: 1 mixes all channels, more than 1 repeats a single one; None: as they are.
 
     Raises:
-        DataError: It has no sound, is damaged or too long, or has other channels than can be made into `channels`.
+        DataError: It has no sound, is damaged, cut short or too long, or has other channels than can be made into
+            `channels`.
         MissingExtraError: A library is not installed.
     """
+    require_whole_sound(data, name)
     read = _soundfile_sound if extension(name) in _SOUNDFILE else _av_sound
     samples, own_rate = read(data, name)
     if not len(samples):
@@ -169,7 +188,12 @@ def decode_sound(data: bytes, name: str, sample_rate: int | None = None, channel
     if not peak <= MAX_PEAK:
         raise DataError(f"{name} has a peak of {peak:.3g}: scale its samples to [-1, 1]")
     samples = _with_channels(samples, channels, name)
-    if sample_rate not in (None, own_rate):
+    if sample_rate is not None and sample_rate != own_rate:
+        if samples.size * sample_rate > MAX_SOUND_VALUES * own_rate:
+            raise DataError(
+                f"{name} is stated to be at {own_rate} Hz, so that at {sample_rate} Hz it has more than "
+                f"{MAX_SOUND_VALUES} samples: correct its sample rate, or cut it into shorter pieces"
+            )
         soxr = library("soxr", "soxr", "resampling sound")
         samples = soxr.resample(samples, own_rate, sample_rate, quality="HQ")
     return Sound(np.clip(samples, -1.0, 1.0), sample_rate or own_rate)
@@ -229,7 +253,7 @@ def decode_clip(data: bytes, name: str, count: int) -> Clip:
         count: How many frames.
 
     Raises:
-        DataError: It is no video, or damaged.
+        DataError: It is no video, damaged or cut short.
         MissingExtraError: PyAV is not installed.
     """
     av = library("av", "av", "reading compressed sound and video")
@@ -277,6 +301,9 @@ def _spread(container: Any, name: str, count: int) -> Clip:
 
 def _opened(av: Any, data: bytes, name: str, what: str, decode: Callable[[Any], Any]) -> Any:
     try:
+        with av.open(io.BytesIO(data)) as container:
+            if not require_whole_film(container, data, name):
+                return decode(container)
         with av.open(io.BytesIO(data)) as container:
             return decode(container)
     except (av.FFmpegError, IndexError, ValueError) as error:  # IndexError: it has no such stream

@@ -13,6 +13,7 @@ from sensorimotor.errors import SignatureError, WorldError
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.modality import Image, State, Text, from_space
 from sensorimotor.pipelines.episodes import Feature
+from sensorimotor.pipelines.interrupts import interruptible
 from sensorimotor.pipelines.recorder import Recorder
 from sensorimotor.pipelines.rollout import name_of
 from sensorimotor.pipelines.worlds import make_world, require_success, succeeded
@@ -69,10 +70,10 @@ def record_expert(
     names = recorded_names(world)
     rate_hz = float(world.metadata.get("render_fps", 10))
     kept = failed = in_a_row = steps = 0
-    with Recorder(out, features_of(world), rate_hz, robot_type=env) as recorder:
+    with interruptible() as check, Recorder(out, features_of(world), rate_hz, robot_type=env) as recorder:
         number = recorder.episodes if seed is None else seed
         while kept < episodes:
-            count, task, success = _episode(world, expert, names, recorder, number, rate_hz)
+            count, task, success = _episode(world, expert, names, recorder, number, rate_hz, check)
             number += 1
             if not success:
                 recorder.discard()
@@ -93,12 +94,14 @@ def _episode(
     recorder: Recorder,
     seed: int,
     rate_hz: float,
+    check: Callable[[], None],
 ) -> tuple[int, str, bool]:
     """Record one episode: how many steps it took, what it was about, and whether it succeeded."""
     shown, info = world.reset(seed=seed)
     task = str(info.get("mission") or next((one for one in shown.values() if isinstance(one, str)), name_of(world)))
     step = 0
     while True:
+        check()
         action = expert()
         values = {feature: shown[name] for name, feature in names.items()}
         recorder.add({**values, "action": action}, step / rate_hz)

@@ -28,6 +28,7 @@ from sensorimotor.pipelines.lerobot_format import (
     DATA_PATH,
     EPISODES_PATH,
     INFO,
+    TASKS,
     VERSION,
     VIDEO_PATH,
     difference,
@@ -137,8 +138,11 @@ class RecordingStore:
 
     def _same(self, features: dict[str, Any], sounds: Mapping[str, Feature]) -> dict[str, Any]:
         """What is there already, if it is what would be recorded now."""
-        load_info(self.path)
+        described = load_info(self.path)
+        if described.total_tasks is None:
+            raise DataError(f"{self.path / INFO}: total_tasks is missing; say how many tasks there are in {TASKS}")
         info: dict[str, Any] = json.loads((self.path / INFO).read_bytes())
+        info |= {name: getattr(described, name) for name in ("total_episodes", "total_frames", "total_tasks")}
         streams = recorded_sound.load_streams(self.path)
         paths = {"data_path": DATA_PATH, "video_path": VIDEO_PATH}
         other = difference(
@@ -320,7 +324,7 @@ class RecordingStore:
         tasks = {task: index for task, index in there.items() if index < self._info["total_tasks"]}
         if len(tasks) < len(there):
             write_tasks(self.path, tasks)
-        stats = load_stats(self.path, self._info["total_frames"])
+        stats = load_stats(self.path, self._info["total_frames"], self._info["features"])
         if stats is None:
             stats = gather_stats(self.path)
             write_stats(self.path, stats)

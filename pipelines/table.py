@@ -23,9 +23,10 @@ from sensorimotor.pipelines.arrow_columns import (
     whole,
     without_blanks,
 )
-from sensorimotor.pipelines.media import library
+from sensorimotor.pipelines.media import library, require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
+MAX_LINE_BYTES = 16 * 2**20
 MAX_ROWS = 50_000_000
 """A Parquet file of a few kilobytes can claim more rows than fit any memory."""
 
@@ -75,6 +76,7 @@ def read_table(
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: a table ends in {', '.join(readers)}: convert or rename it")
     try:
+        require_file(path)
         size = path.stat().st_size
         if size > MAX_TABLE_BYTES:
             raise DataError(f"{path} has {size / 2**30:.1f} GiB, more than {MAX_TABLE_BYTES / 2**30:g}: split it")
@@ -118,7 +120,10 @@ def _parquet(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
             raise DataError(f"{path} has {rows} rows, more than {MAX_ROWS}: split it")
         types = {name: canonical_type(path, name, file.schema_arrow.field(name).type) for name in names}
         table = file.read(columns=names)
-        columns = {name: without_blanks(whole(table[name].cast(kind))) for name, kind in types.items()}
+        columns = {}
+        for name, kind in types.items():
+            safe = not pa.types.is_large_list(kind)  # in lists, whole numbers beyond 2^53 are rounded
+            columns[name] = without_blanks(whole(table[name].cast(kind, safe=safe)))
         for name in {*texts} & {*names}:
             if not pa.types.is_large_list(types[name]):
                 columns[name] = columns[name].cast(pa.large_string())
@@ -199,8 +204,8 @@ def _parsed(path: Path, name: str, cells: Any) -> Any:
 def _list(path: Path, row: int, name: str, cell: str | None) -> Any:
     try:
         return cell and json.loads(cell)
-    except ValueError as error:
-        raise mixed_types(path, row, name, "a list of numbers such as [1, 2.5]", repr(cell)) from error
+    except (ValueError, RecursionError) as error:  # a list in a list in a list …
+        raise mixed_types(path, row, name, "a list of numbers such as [1, 2.5]", repr(cell)[:60]) from error
 
 
 # JSON Lines
@@ -211,7 +216,9 @@ def _json_lines(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     names: dict[str, None] = {}
     rows, blank = 0, 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), 1):
+            if len(line) > MAX_LINE_BYTES:
+                raise DataError(f"{path}, line {number} is longer than {MAX_LINE_BYTES / 2**20:g} MiB: split it")
             if not line.strip():
                 blank = blank or number
                 continue

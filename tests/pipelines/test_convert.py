@@ -146,6 +146,27 @@ def test_clips_of_several_pictures_are_left_out_and_it_is_said(drives, tmp_path)
     assert convert(source, tmp_path / "out")["left_out"] == ["film: clips of several pictures"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "feature"),
+    [("speed", SPEED, Feature("vector", (2,))), ("camera", CAMERA, Feature("image", (8, 8, 3)))],
+)
+def test_two_features_that_would_have_the_same_name_are_refused(drives, tmp_path, one, other, feature):
+    source = drives([2])
+    source.features = source.features | {other: feature}
+    with pytest.raises(DataError, match=f"'{one}' and '{other}' would both be called '{other}' in the recording"):
+        convert(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_several_texts_in_an_episode_the_first_is_kept_and_it_is_said(drives, tmp_path, memory):
+    source = drives([4, 4, 4])
+    for episode, said in zip(source.episodes, (["go"], ["go", "stop"], ["go", "go"]), strict=True):
+        episode.tracks["task"] = memory.Track(episode.times_s[: len(said)], said)
+    report = convert(source, tmp_path / "out")
+    assert report["left_out"] == ["task: all but the first text of an episode, in 1 episodes"]
+    assert read(LeRobotSource(tmp_path / "out"), 1, "task") == ["go"]
+
+
 def test_sound_of_an_unknown_rate_is_refused(drives, tmp_path):
     source = drives([2])
     source.features = source.features | {"mic": Feature("audio", (1,))}

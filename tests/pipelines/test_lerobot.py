@@ -365,6 +365,7 @@ def test_where_there_is_no_data_set_it_says_what_was_expected(tmp_path):
         ({"fps": "fast"}, "fps"),
         ({"total_episodes": "all"}, "total_episodes"),
         ({"features": {"a": {"dtype": "float32"}}}, r"features.a.shape: Field required"),
+        ({"features": {"a": entry("float32", [-2, -2])}}, r"features.a.shape.0: Input should be greater than or equal"),
     ],
 )
 def test_another_version_or_a_wrong_description_is_refused(root, changes, message):
@@ -387,6 +388,8 @@ def test_a_damaged_description_is_refused(root, content):
         (entry("language", [1]), "found dtype 'language'"),
         (entry("float32", []) | {"dtype": "complex64"}, "found dtype 'complex64'"),
         (entry("float32", [0]), "found dtype 'float32'"),
+        (entry("float32", [1_000_000_000]), r"found dtype 'float32' of shape \(1000000000,\)"),
+        (entry("float32", [10**10, 10**10]), r"found dtype 'float32' of shape \(10000000000, 10000000000\)"),
         (entry("video", [24, 32]), "found dtype 'video'"),
         (entry("video", [24, 32, 1]) | {"info": {"video.is_depth_map": True}}, "found depth pictures"),
     ],
@@ -509,6 +512,38 @@ def test_a_list_of_episodes_with_a_hole_in_it_is_refused(root):
         LeRobotSource(root)
 
 
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("length", [4, None, 5]),
+        ("length", ["4", "6", "5"]),
+        ("length", [4.5, 6, 5]),
+        ("length", [4, -6, 5]),
+        (f"videos/{VIDEO}/from_timestamp", [0.0, float("inf"), 0.0]),
+        (f"videos/{VIDEO}/from_timestamp", [0.0, float("nan"), 0.0]),
+    ],
+)
+def test_a_list_of_episodes_without_plain_numbers_is_refused_by_column(root, column, values):
+    rewrite(root / "meta/episodes/chunk-000/file-000.parquet", **{column: pa.array(values)})
+    with pytest.raises(DataError, match=rf"file-000.parquet: expected a [a-z0-9() ]+ in {column}, in every row"):
+        LeRobotSource(root)
+
+
+def test_files_of_a_list_of_episodes_may_differ_in_their_types(root):
+    path = root / "meta/episodes/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(2), path.with_name("file-001.parquet"))
+    pq.write_table(table.slice(0, 2), path)
+    rewrite(path, length=pa.array([4.0, 6.0]))
+    assert [len(LeRobotSource(root).episode(number).times_s) for number in range(3)] == list(LENGTHS)
+
+
+def test_far_more_episodes_than_there_are_is_refused(root):
+    describe(root, total_episodes=10**12)
+    with pytest.raises(DataError, match="expected episodes 0 to 999999999999 in order, found nothing where 3 belongs"):
+        LeRobotSource(root)
+
+
 def test_a_list_of_episodes_that_is_longer_than_the_data_set_is_cut(root):
     describe(root, total_episodes=2)
     assert len(LeRobotSource(root)) == 2
@@ -533,6 +568,13 @@ def test_a_task_without_words_is_refused(root, first):
         DataError, match=r"file-000.parquet: episode 0 has task 7, of which meta/tasks.parquet says noth"
     ):
         LeRobotSource(root).episode(0).track("task")
+
+
+@pytest.mark.parametrize("tasks", [["push", None, "rest"], [["push"], ["pull"], ["rest"]], [1, 2, 3]])
+def test_a_task_that_is_no_text_is_refused_by_row(root, tasks):
+    rewrite(root / "meta/tasks.parquet", __index_level_0__=pa.array(tasks))
+    with pytest.raises(DataError, match=r"tasks.parquet, row [01]: expected the text and the number of a task, found"):
+        LeRobotSource(root)
 
 
 def test_there_is_no_episode_beyond_the_last(root):

@@ -300,6 +300,25 @@ def test_times_that_are_no_seconds_are_refused(tmp_path):
         ManifestSource(write(tmp_path / "m.jsonl", [{"episode": [1], "x": 0.5}]))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("first", [1_764_000_000_000, 1_764_000_000_123_456_789])
+def test_times_in_other_units_than_seconds_name_the_row_and_the_remedy(tmp_path, suffix, first):
+    rows = [{"episode": 1, "time": first + 10**8 * step, "x": 0.5} for step in range(3)]
+    with pytest.raises(DataError, match="row 1: 'time' must be seconds, and 1.764e.* nanoseconds since 1970: divide"):
+        ManifestSource(write(tmp_path / f"m.{suffix}", rows))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_whole_numbers_that_float64_does_not_hold_are_rounded(tmp_path, suffix):
+    large = 2**53 + 1
+    source = ManifestSource(write(tmp_path / f"m.{suffix}", [{"id": large, "x": 0.5}, {"id": 3, "x": 1.5}]))
+    assert source.features["id"] == Feature("vector", (1,), ("id",))
+    assert source.episode(0).track("id").read([0])[0] == np.float32(large)
+    path = write(tmp_path / f"n.{suffix}", [{"id": large}])
+    with pytest.raises(DataError, match="row 1, column 'id': 9.0072e\\+15 is no whole number from 0"):
+        ManifestSource(path, kinds={"id": "choice"})
+
+
 def test_media_that_are_missing_or_damaged_are_named_when_they_are_read(tmp_path, clips):
     (tmp_path / "1.png").unlink()
     (tmp_path / "3.png").write_bytes(b"no picture")

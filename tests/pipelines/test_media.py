@@ -1,6 +1,7 @@
 """Bytes from folders and URLs, and what is decoded from them."""
 
 import io
+import os
 import struct
 from fractions import Fraction
 
@@ -116,6 +117,12 @@ def test_a_folder_or_an_impossible_path_is_no_file(tmp_path):
         read_bytes("a\0b", tmp_path)
 
 
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is no regular file, but a pipe or a device: put a file there"):
+        read_bytes("a.png", tmp_path)
+
+
 def test_a_url_that_leads_nowhere_is_named_with_a_remedy(tmp_path):
     with pytest.raises(DataError, match=r"memory://test_media/gone\.png cannot be read.*Check the address"):
         read_bytes("memory://test_media/gone.png", tmp_path)
@@ -218,6 +225,13 @@ def test_resampling_keeps_pitch_level_and_length(own, wanted):
 def test_resampling_does_not_fold_high_tones_into_what_is_heard():
     sound = decode_sound(sound_file(sine(11_000, 44_100), 44_100), "a.wav", 16_000)
     assert np.abs(sound.samples[1000:-1000]).max() < 1e-3
+
+
+def test_a_sound_that_would_fill_the_memory_when_resampled_is_refused():
+    slow = sound_file(np.zeros((200_000, 1), np.float32), 1)
+    assert decode_sound(slow, "a.wav").sample_rate == 1
+    with pytest.raises(DataError, match=r"a\.wav is stated to be at 1 Hz, so that at 16000 Hz it has more"):
+        decode_sound(slow, "a.wav", 16_000)
 
 
 def test_channels_are_changed_only_when_asked():

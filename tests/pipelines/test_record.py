@@ -1,5 +1,8 @@
 """An expert acts, and what it saw and did is in the recording; episodes that it fails are not."""
 
+import signal
+from contextlib import suppress
+
 import gymnasium
 import numpy as np
 import pytest
@@ -21,11 +24,14 @@ class Count(gymnasium.Env):
     observation_space = spaces.Dict({"count": spaces.Box(0, 9, (1,), np.float32)})
     action_space = spaces.Discrete(2)
 
-    def __init__(self, fails="odd"):
-        self._fails = fails
+    def __init__(self, fails="odd", interrupted=None):
+        self._fails, self._interrupted = fails, interrupted
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        if seed == self._interrupted:
+            with suppress(KeyboardInterrupt):  # as some libraries do
+                signal.raise_signal(signal.SIGINT)
         self._count, self._gives_up = 0, self._fails == "always" or bool(seed % 2)
         return self._seen(), {}
 
@@ -143,3 +149,9 @@ def test_another_world_does_not_continue_a_recording(tmp_path):
     with pytest.raises(DataError):
         record_expert("test/Count-v0", tmp_path / "demos", 1)
     assert len(LeRobotSource(tmp_path / "demos")) == 1
+
+
+def test_an_interrupt_ends_a_recording_even_where_a_library_clears_it(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        record_expert("test/Count-v0", tmp_path / "demos", 10, options={"interrupted": 4})
+    assert len(LeRobotSource(tmp_path / "demos")) == 2  # those with seeds 0 and 2

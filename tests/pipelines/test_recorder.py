@@ -382,6 +382,44 @@ def test_a_recording_that_is_miscounted_loses_nothing(root, count):
     assert tree(root) == before
 
 
+@pytest.mark.parametrize("tasks", [None, "many", -1])
+def test_a_recording_without_a_number_of_tasks_is_not_continued(root, tasks):
+    with Recorder(root, FEATURES, RATE) as recorder:
+        record(recorder, 2)
+    content = info(root)
+    del content["total_tasks"]
+    (root / "meta/info.json").write_text(json.dumps(content if tasks is None else content | {"total_tasks": tasks}))
+    before = tree(root)
+    with pytest.raises(DataError, match="info.json: total_tasks"):
+        Recorder(root, FEATURES, RATE)
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": [1.0]}, {"std": None}, {"std": "wide"}, {"count": [2, 2]}, {"q99": [[1.0, 2.0]]}]
+)
+def test_statistics_that_are_damaged_are_made_again(root, change):
+    with Recorder(root, FEATURES, RATE) as recorder:
+        record(recorder, 2)
+    whole = json.loads((root / "meta/stats.json").read_bytes())
+    damaged = {key: value for key, value in (whole["action"] | change).items() if value is not None}
+    (root / "meta/stats.json").write_text(json.dumps(whole | {"action": damaged}))
+    with Recorder(root, FEATURES, RATE) as recorder:
+        assert json.loads((root / "meta/stats.json").read_bytes()) == whole
+        record(recorder, 2)
+    readable(root, 2)
+
+
+def test_where_statistics_cannot_be_made_again_it_names_the_file(root):
+    with Recorder(root, FEATURES, RATE) as recorder:
+        record(recorder, 2)
+    (root / "meta/stats.json").unlink()
+    table = root / "meta/episodes/chunk-000/file-000.parquet"
+    table.write_bytes(table.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"meta/episodes/chunk-000/file-000.parquet is damaged"):
+        Recorder(root, FEATURES, RATE)
+
+
 def test_two_recorders_do_not_share_a_directory(root):
     with Recorder(root, FEATURES, RATE), pytest.raises(OutputPathError, match="is being recorded to already"):
         Recorder(root, FEATURES, RATE)

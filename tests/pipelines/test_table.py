@@ -1,6 +1,7 @@
 """Three formats, one table; and every way in which a file is no table."""
 
 import json
+import os
 
 import pyarrow as pa
 import pytest
@@ -130,6 +131,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
         read_table(tmp_path / name)
 
 
+def test_a_pipe_is_no_table_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(DataError, match=r"t\.csv is no regular file"):
+        read_table(tmp_path / "t.csv")
+
+
 def test_an_extension_that_is_no_table_lists_those_that_are(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"")
     with pytest.raises(DataError, match=r"t\.xlsx: a table ends in \.parquet.*\.csv"):
@@ -242,6 +249,12 @@ def test_a_cell_that_is_nearly_a_list_is_refused(tmp_path):
         read_table(tmp_path / "t.csv")
 
 
+def test_a_cell_of_lists_in_lists_without_end_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("x\n" + "[" * 100_000 + "\n")
+    with pytest.raises(DataError, match=r"row 1, column 'x': expected a list of numbers such as .*, got '\[{59}\. "):
+        read_table(tmp_path / "t.csv")
+
+
 def test_types_that_nothing_can_be_learnt_from_are_refused(tmp_path):
     for column in (pa.array([0], pa.timestamp("s")), pa.array([b"x"]), pa.array([{"a": 1}]), pa.array([["a"]])):
         parquet.write_table(pa.table({"x": column, "y": [1]}), tmp_path / "t.parquet")
@@ -283,3 +296,12 @@ def test_tables_beyond_the_limits_are_refused_before_they_are_read(tmp_path, mon
     monkeypatch.setattr(table_module, "MAX_TABLE_BYTES", 10)
     with pytest.raises(DataError, match="GiB, more than .*: split it"):
         read_table(path)
+
+
+def test_a_line_that_does_not_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_module, "MAX_LINE_BYTES", 2**20)
+    with (tmp_path / "t.jsonl").open("wb") as file:
+        file.write(b'{"x": 1}\n')
+        file.truncate(2**31)
+    with pytest.raises(DataError, match=r"t\.jsonl, line 2 is longer than 1 MiB: split it"):
+        read_table(tmp_path / "t.jsonl")
