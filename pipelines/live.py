@@ -238,6 +238,7 @@ class Live:
         while not self._stopping:
             if self._body and self._body.over:
                 self._begin_episode(self._body)
+                newest = -1  # numbers begin anew
             if self._trigger is None:
                 due_ns = self._ticker.wait()
             else:
