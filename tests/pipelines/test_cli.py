@@ -279,7 +279,7 @@ def test_without_an_optional_package_the_extra_that_brings_it_is_named(
 
 def test_a_value_of_lists_in_lists_is_wrong_use(called, tmp_path):
     done = called("record", "sensorimotor/Reach-v0", "--out", tmp_path / "out", "--option", "x=" + "[" * 100_000)
-    assert "--option x: expected a value, got lists in lists, 100000 characters" in plain(done, 2)
+    assert "--option x: expected a value, got lists in lists 100000 characters long" in plain(done, 2)
 
 
 def test_a_cache_in_the_home_of_nobody_is_wrong_use(called, tmp_path, tiny_recipe_file):
