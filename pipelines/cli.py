@@ -7,7 +7,10 @@ status: 0 done, 1 the job failed, 2 wrong use, 130 interrupted. Heavy imports ha
 import json
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,7 +200,7 @@ def export(
     from sensorimotor.pipelines.export import export_checkpoint
 
     _quiet_exporter()
-    with console.err.status("exporting and comparing"):
+    with _tidy_when_killed(), console.err.status("exporting and comparing"):
         report = export_checkpoint(checkpoint, out, single_file=single_file)
     if as_json:
         _print_json({"bundle": str(out), "parity": report})
@@ -301,7 +304,7 @@ def prompt(
 
     actions, templates = parse_actions(action), tuple(template or TEMPLATES)
     _quiet_exporter()
-    with console.err.status("comparing words, exporting and comparing again"):
+    with _tidy_when_killed(), console.err.status("comparing words, exporting and comparing again"):
         report = build_prompted(image, actions, out, camera=(height, width), templates=templates, safe=safe)
     if as_json:
         _print_json({"bundle": str(out), "parity": report})
@@ -489,6 +492,20 @@ def _source(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise UsageError(f"--input {text!r}: expected NAME=SOURCE")
     return name, source
+
+
+@contextmanager
+def _tidy_when_killed() -> Iterator[None]:
+    """Let a polite kill end what is done as an error would: what is half written is removed."""
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)  # as a shell tells it
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _quiet_exporter() -> None:

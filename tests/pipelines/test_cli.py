@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sensorimotor.files import replacing_directory
 from sensorimotor.models.bundle import GOLDEN, seal
 from sensorimotor.pipelines import espeak
 from sensorimotor.pipelines.cli import main
@@ -277,9 +279,22 @@ def test_without_an_optional_package_the_extra_that_brings_it_is_named(
 
 def test_a_value_of_lists_in_lists_is_wrong_use(called, tmp_path):
     done = called("record", "sensorimotor/Reach-v0", "--out", tmp_path / "out", "--option", "x=" + "[" * 100_000)
-    assert "--option x: expected a value, got lists in lists, 100000 characters" in plain(done, 2)
+    assert "--option x: expected a value, got lists in lists 100000 characters long" in plain(done, 2)
 
 
 def test_a_cache_in_the_home_of_nobody_is_wrong_use(called, tmp_path, tiny_recipe_file):
     done = called("train", tiny_recipe_file, "--out", tmp_path / "out", "--cache", "~nobody-here/x")
     assert "there is no home directory of ~nobody-here" in plain(done, 2)
+
+
+def test_an_export_that_is_killed_leaves_nothing(called, tmp_path, monkeypatch):
+    def killed(_checkpoint, out, **_):
+        with replacing_directory(out) as aside:
+            (aside / "core.onnx").write_bytes(b"half")
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("sensorimotor.pipelines.export.export_checkpoint", killed)
+    before = signal.getsignal(signal.SIGTERM)
+    assert called("export", tmp_path / "run", "--out", tmp_path / "bundle").returncode == 143
+    assert not any(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
