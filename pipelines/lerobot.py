@@ -242,6 +242,12 @@ class LeRobotEpisode:
         place, from_s = self._row.videos[feature]
         path = self._set.path / fill(self._set.info.video_path or VIDEO_PATH, video_key=feature, **place)
         stamps = self._set.columns.values(self._row, "timestamp")[:, 0]
+        wrong = np.flatnonzero(~np.isfinite(stamps))
+        if len(wrong):
+            raise DataError(
+                f"{self._set.columns.file(self._row)}: episode {self._row.number}, row {wrong[0]}: expected a "
+                f"timestamp, found {stamps[wrong[0]]:g}; leave this episode out or repair its times"
+            )
         # LeRobot keeps timestamps in 32 bits, which near half an hour are coarser than its tolerance
         coarse = float(np.spacing(np.abs(stamps).max(initial=0), dtype=np.float32)) if len(stamps) else 0.0
         times_s = [from_s + float(stamps[step]) for step in steps]

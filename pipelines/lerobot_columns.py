@@ -260,4 +260,5 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged or cut short ({error}); copy it again") from error
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(f"{path} is damaged or cut short ({reason}); copy it again") from error

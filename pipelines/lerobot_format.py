@@ -125,9 +125,10 @@ def load_info(root: Path) -> Info:
         raise DataError(f"{root}: there is no LeRobot data set here; expected {path}")
     try:
         content = json.loads(path.read_bytes())
-        version = str(content["codebase_version"])
+        version = str(content["codebase_version"])[:40]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error!r}): copy the data set again") from error
+        reason = f"{type(error).__name__}: {str(error)[:200]}"  # repr has all bytes of what is no text
+        raise DataError(f"{path} is damaged ({reason}): copy the data set again") from error
     major = version.removeprefix("v").split(".")[0]
     if not major.isdecimal() or int(major) < 3:
         raise DataError(f"{path}: this is format {version}, expected {VERSION}; convert it: {_CONVERT}")

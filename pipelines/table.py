@@ -147,6 +147,7 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     with explained(path, "is no CSV that can be read: save it again as UTF-8"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader(file, delimiter=delimiter), [])
+        _require_header(path, header, delimiter)
         names = _selected(path, header, wanted)
         try:
             table = arrow_csv.read_csv(
@@ -166,7 +167,9 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
                     quoted_strings_can_be_null=False,
                 ),
             )
-        except pa.ArrowInvalid:
+        except pa.ArrowInvalid as error:
+            if "straddling" in str(error):
+                raise DataError(f"{path} has a row of more than 1 MiB: close its quotes, or make it shorter") from error
             for row in uneven:
                 raise DataError(
                     f"{path}, row {row.number - 1}: {row.actual_columns} cells, but the header has "
@@ -176,6 +179,16 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     columns = {name: without_blanks(whole(table[name])) for name in names}
     read = {name: column if name in texts else _parsed(path, name, column) for name, column in columns.items()}
     return Table(path, table.num_rows, read)
+
+
+def _require_header(path: Path, header: list[str], delimiter: str) -> None:
+    if not header:
+        raise DataError(f"{path} has nothing in its first line, which names the columns: write them there")
+    if any("\0" in name for name in header):
+        raise DataError(f"{path} is no text, but binary data: save it as UTF-8")
+    other = [mark for mark in ";\t," if mark != delimiter and mark in header[0]]
+    if len(header) == 1 and other:
+        raise DataError(f"{path} has {other[0]!r} between the names of its columns: expected {delimiter!r}")
 
 
 def _parsed(path: Path, name: str, cells: Any) -> Any:

@@ -381,6 +381,13 @@ def test_a_damaged_description_is_refused(root, content):
         LeRobotSource(root)
 
 
+def test_of_a_description_that_is_no_text_the_message_has_no_bytes(root):
+    (root / "meta/info.json").write_bytes(b'{"a": "' + b"\xff" * 10_000)
+    with pytest.raises(DataError, match=r"info.json is damaged \(UnicodeDecodeError: ") as caught:
+        LeRobotSource(root)
+    assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize(
     ("feature", "found"),
     [
@@ -550,6 +557,17 @@ def test_a_list_of_episodes_that_is_longer_than_the_data_set_is_cut(root):
     describe(root, total_episodes=4)
     with pytest.raises(DataError, match=r"expected episodes 0 to 3 in order, found nothing where 3 belongs"):
         LeRobotSource(root)
+
+
+def test_of_a_timestamp_that_is_none_the_table_is_blamed_and_not_the_video(tmp_path):
+    with Recorder(tmp_path / "set", {VIDEO: Feature("image", (24, 32, 3))}, RATE) as recorder:
+        for number in range(3):
+            recorder.add({VIDEO: picture(0, number)}, number / RATE)
+        recorder.commit("go")
+    path = tmp_path / "set/data/chunk-000/file-000.parquet"
+    rewrite(path, timestamp=pa.array([0, np.nan, 0.2], pa.float32()))
+    with pytest.raises(DataError, match=r"file-000.parquet: episode 0, row 1: expected a timestamp, found nan"):
+        LeRobotSource(tmp_path / "set").episode(0).track(VIDEO).read([0])
 
 
 def test_times_that_go_back_are_refused_and_gaps_are_not(root, first):

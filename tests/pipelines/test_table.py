@@ -207,7 +207,7 @@ def test_a_table_without_rows_is_refused(tmp_path):
         with pytest.raises(DataError, match="has no rows"):
             read_table(tmp_path / f"t.{suffix}")
     (tmp_path / "t.csv").write_text("")
-    with pytest.raises(DataError, match="no CSV that can be read"):
+    with pytest.raises(DataError, match="has nothing in its first line"):
         read_table(tmp_path / "t.csv")
 
 
@@ -252,6 +252,23 @@ def test_a_cell_that_is_nearly_a_list_is_refused(tmp_path):
 def test_a_cell_of_lists_in_lists_without_end_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text("x\n" + "[" * 100_000 + "\n")
     with pytest.raises(DataError, match=r"row 1, column 'x': expected a list of numbers such as .*, got '\[{59}\. "):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n\n\n", "has nothing in its first line, which names the columns"),
+        (b"a;b\n1;2\n", "has ';' between the names of its columns: expected ','"),
+        (b"a\tb\n1\t2\n", r"has '\\t' between the names of its columns: expected ','"),
+        (bytes(1000), "is no text, but binary data"),
+        (b'a,b\n1,"' + b"x" * 3_000_000 + b"\n", "has a row of more than 1 MiB: close its quotes"),
+        (b"a,b\n" + bytes(3_000_000) + b"\n", "has a row of more than 1 MiB"),
+    ],
+)
+def test_what_is_no_csv_is_said_in_plain_words(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"t\.csv {message}"):
         read_table(tmp_path / "t.csv")
 
 
