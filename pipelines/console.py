@@ -205,8 +205,8 @@ def _actions(space: dict[str, Any]) -> str:
 
 def _safe_label(safe: dict[str, Any], space: dict[str, Any]) -> str:
     if safe["kind"] == "constant":
-        labels = space.get("labels")
-        return str(labels[safe["action"]] if labels else safe["action"])
+        action, labels = safe["action"], space.get("labels")
+        return str(labels[action] if labels and isinstance(action, int) else action)
     return str(safe.get("input", ""))
 
 

@@ -6,6 +6,7 @@ a method `signature()`, what its values are called and measured in.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -47,7 +48,8 @@ def make_world(
     try:
         world = gymnasium.make(name, **(options or {}))
     except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise WorldError(f"the environment {name!r} cannot be made: {error}") from error
+        reason = "it is a file, and policies are evaluated in environments" if Path(name).exists() else error
+        raise WorldError(f"the environment {name!r} cannot be made: {reason}") from error
     if not isinstance(world.observation_space, spaces.Dict):
         raise WorldError(f"{name} gives {world.observation_space}; a policy needs a Dict of named inputs")
     return world

@@ -7,6 +7,7 @@ import pytest
 from sensorimotor.pipelines import console
 from sensorimotor.pipelines.demo import Begun, Decided, Ended
 from sensorimotor.pipelines.inspect import inspect
+from sensorimotor.pipelines.reach import Reach
 
 
 @pytest.fixture(autouse=True)
@@ -162,3 +163,9 @@ def test_progress_goes_to_standard_error(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "4/4" in err
+
+
+def test_a_vector_with_names_that_is_safe_is_shown(capsys):
+    signature = Reach.signature(horizon=4).to_json()
+    assert "constant [0.0, 0.0]" in console.action_rows(signature)["safe action"]
+    assert "x -0.5 to 0.5 m/s" in console.action_rows(signature)["actions"]
