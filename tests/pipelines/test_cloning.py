@@ -169,7 +169,7 @@ def test_rare_choices_may_count_more(recipe, lesson):
 
 @pytest.mark.parametrize(
     ("action", "said"),
-    [("label", "names 'gO'; the choices are GO, STOP"), ("arm", "names 'gO'; it weighs choices and switches, no v")],
+    [("label", "names 'gO'; the choices are GO, STOP"), ("arm", "names 'gO'; it weighs choices and switches, not v")],
 )
 def test_weights_of_what_there_is_none_of_are_refused(recipe, lesson, action, said):
     with pytest.raises(RecipeError, match=f"training.class_weights {said}"):
