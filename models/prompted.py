@@ -21,7 +21,7 @@ from sensorimotor.perception.clip import Clip, ClipSpec, load_clip
 from sensorimotor.perception.clip_encoder import ClipImageEncoder
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.origin import origin_of
-from sensorimotor.perception.pretrained import library
+from sensorimotor.perception.pretrained import encoder_library
 
 
 class PromptedSpec(BaseModel):
@@ -157,7 +157,7 @@ def _average(model: Any, chosen: ClipSpec, texts: Sequence[str]) -> Tensor:
 
 def _ids(chosen: ClipSpec, texts: Sequence[str]) -> Tensor:
     """Token ids as the model's own tokenizer gives them, int64 `(texts, context)`."""
-    open_clip = library("open_clip", "open_clip_torch")
+    open_clip = encoder_library("open_clip", "open_clip_torch")
     try:
         tokenizer = open_clip.get_tokenizer(chosen.model)
         ids = tokenizer(list(texts))

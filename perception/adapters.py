@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from sensorimotor.errors import EncoderError
-from sensorimotor.perception.pretrained import library
+from sensorimotor.perception.pretrained import encoder_library
 
 SCALE = 2
 """What an adapter adds is multiplied by this, whatever its rank."""
@@ -30,7 +30,7 @@ def adapt(tower: nn.Module, rank: int) -> None:
         EncoderError: The tower has no linear layers.
         MissingExtraError: `peft` is not installed.
     """
-    peft = library("peft", "peft")
+    peft = encoder_library("peft", "peft")
     packed = [name for name, module in tower.named_modules() if isinstance(getattr(module, PACKED, None), nn.Parameter)]
     # peft has an adapter for nn.MultiheadAttention too, but it adds what the output layer has learnt twice, and leaves
     # rounding errors in the weights at every call (0.21). The output layer is left alone instead: torch reads its

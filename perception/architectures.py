@@ -7,7 +7,7 @@ from tokenizers import models, pre_tokenizers, processors
 
 from sensorimotor.perception.clip import ClipSpec
 from sensorimotor.perception.language_encoder import LanguageSpec
-from sensorimotor.perception.pretrained import library
+from sensorimotor.perception.pretrained import encoder_library
 from sensorimotor.perception.tokenizer import Tokenizer
 from sensorimotor.perception.whisper_encoder import WhisperSpec
 
@@ -46,7 +46,7 @@ def known_architecture(spec: Spec) -> dict[str, Any] | None:
         case WhisperSpec():
             return _whisper(spec.model)
         case LanguageSpec() if spec.model in LANGUAGE:
-            transformers = library("transformers", "transformers")
+            transformers = encoder_library("transformers", "transformers")
             stated: dict[str, Any] = transformers.AutoConfig.for_model(**LANGUAGE[spec.model]).to_dict()
             return stated
     return None
@@ -77,7 +77,7 @@ def stand_in_tokenizer(spec: Spec, max_tokens: int) -> Tokenizer | None:
 
 
 def _clip(spec: ClipSpec) -> dict[str, Any] | None:
-    open_clip = library("open_clip", "open_clip_torch")
+    open_clip = encoder_library("open_clip", "open_clip_torch")
     name = spec.model.replace("/", "-")
     model = open_clip.get_model_config(name) if name in open_clip.list_models() else None
     if not model or "hf_model_name" in model["text_cfg"]:

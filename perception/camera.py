@@ -6,9 +6,9 @@ from typing import Any
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
+from sensorimotor.libraries import library
 from sensorimotor.perception.fit import Fit
 from sensorimotor.perception.held import Held
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.sensor import Losses, Sample
 
@@ -45,7 +45,7 @@ class Camera:
         rate_hz: float | None = None,
         capture: Callable[..., Any] | None = None,
     ):
-        self._cv2: Any = live_library("cv2", "opencv-python-headless", "a camera")
+        self._cv2: Any = library("cv2", "opencv-python-headless", "live", "a camera")
         self.source = f"camera {device}"
         self.interval_s: float | None = 1 / rate_hz if rate_hz else None
         self.losses = Losses()

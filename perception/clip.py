@@ -9,7 +9,7 @@ from torch import nn
 
 from sensorimotor.errors import EncoderError, UnreachableError
 from sensorimotor.perception.preprocessing import Preprocessing
-from sensorimotor.perception.pretrained import Pretrained, library
+from sensorimotor.perception.pretrained import Pretrained, encoder_library
 
 CONFIG = "open_clip_config.json"
 
@@ -52,7 +52,7 @@ def load_clip(spec: ClipSpec) -> Clip:
         EncoderError: There is no such model or tag, or its weights are damaged, incomplete or of another architecture.
         MissingExtraError: open_clip is not installed.
     """
-    open_clip = library("open_clip", "open_clip_torch")
+    open_clip = encoder_library("open_clip", "open_clip_torch")
     if spec.architecture:
         return build_clip(spec.architecture)
     local = spec.model.startswith(("local-dir:", "hf-hub:"))
@@ -75,7 +75,7 @@ def load_clip(spec: ClipSpec) -> Clip:
 
 def build_clip(architecture: dict[str, Any]) -> Clip:
     """A model with random weights: for a network whose own weights are loaded next."""
-    open_clip = library("open_clip", "open_clip_torch")
+    open_clip = encoder_library("open_clip", "open_clip_torch")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / CONFIG).write_text(json.dumps(architecture))
         model = open_clip.create_model(

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from sensorimotor.errors import UsageError
-from sensorimotor.perception.live_library import live_library
+from sensorimotor.libraries import library
 from sensorimotor.perception.modality import Image
 
 FitMode = Literal["crop", "pad", "stretch"]
@@ -32,7 +32,7 @@ class Fit:
     def __init__(self, modality: Image, mode: str = "crop"):
         if mode not in get_args(FitMode):
             raise UsageError(f"fit: expected crop, pad or stretch, got {mode!r}")
-        self._cv2: Any = live_library("cv2", "opencv-python-headless", "resizing frames")
+        self._cv2: Any = library("cv2", "opencv-python-headless", "live", "resizing frames")
         self._modality = modality
         self.mode = mode
 

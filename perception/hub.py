@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sensorimotor.perception.pretrained import library
+from sensorimotor.perception.pretrained import encoder_library
 
 PATIENCE_S = 5.0
 
@@ -19,7 +19,7 @@ def hub_or_cache() -> Iterator[bool]:
     Raises:
         MissingExtraError: `huggingface_hub` is not installed.
     """
-    constants = library("huggingface_hub.constants", "huggingface-hub")
+    constants = encoder_library("huggingface_hub.constants", "huggingface-hub")
     before, quiet = constants.HF_HUB_OFFLINE, logging.root.manager.disable
     reachable = not before and _answers(constants.ENDPOINT)
     # There is no argument for it that open_clip would pass on; the environment is read once, when it is imported.
@@ -34,7 +34,7 @@ def hub_or_cache() -> Iterator[bool]:
 
 def _answers(endpoint: str) -> bool:
     """Whether there is anybody, through whatever proxy the hub's own client uses."""
-    session = library("huggingface_hub.utils", "huggingface-hub").get_session()
+    session = encoder_library("huggingface_hub.utils", "huggingface-hub").get_session()
     try:
         session.head(endpoint, timeout=PATIENCE_S)
     except Exception:  # noqa: BLE001 (requests, httpx or httpx2, each with errors of its own, by version of the hub)

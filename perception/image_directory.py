@@ -6,9 +6,9 @@ from typing import Any
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError, UsageError
+from sensorimotor.libraries import library
 from sensorimotor.perception.extensions import IMAGES
 from sensorimotor.perception.fit import Fit
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.pace import Pace, Wait
 from sensorimotor.perception.sensor import Losses, Sample, StreamEnded
@@ -50,7 +50,7 @@ class ImageDirectory:
     ):
         if not rate_hz > 0:
             raise UsageError(f"{path}: expected a rate above 0 pictures a second, got {rate_hz}")
-        self._cv2: Any = live_library("cv2", "opencv-python-headless", "reading pictures")
+        self._cv2: Any = library("cv2", "opencv-python-headless", "live", "reading pictures")
         self.source, self.paced = str(path), real_time
         self.interval_s: float | None = 1 / rate_hz
         self.losses = Losses()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sensorimotor.errors import EncoderError, SignatureError, UnreachableError
 from sensorimotor.perception.clip import Clip
 from sensorimotor.perception.modality import Text
-from sensorimotor.perception.pretrained import Pretrained, library
+from sensorimotor.perception.pretrained import Pretrained, encoder_library
 from sensorimotor.perception.tokenizer import Tokenizer
 
 
@@ -40,7 +40,7 @@ def load_language(spec: LanguageSpec) -> Language:
         EncoderError: Its weights are damaged or incomplete, or it has no fast tokenizer.
         MissingExtraError: `transformers` is not installed.
     """
-    transformers = library("transformers", "transformers")
+    transformers = encoder_library("transformers", "transformers")
     try:
         model, info = transformers.AutoModel.from_pretrained(
             spec.model, output_loading_info=True, attn_implementation="eager", trust_remote_code=False
@@ -69,7 +69,7 @@ def load_language(spec: LanguageSpec) -> Language:
 
 def build_language(architecture: dict[str, Any], tokenizer: str) -> Language:
     """An encoder with random weights: for a network whose own weights are loaded next."""
-    transformers = library("transformers", "transformers")
+    transformers = encoder_library("transformers", "transformers")
     config = transformers.AutoConfig.for_model(**architecture)
     model = transformers.AutoModel.from_config(config, attn_implementation="eager")
     return Language(model.eval(), tokenizer, architecture)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
-from sensorimotor.perception.live_library import live_library
+from sensorimotor.libraries import library
 from sensorimotor.perception.sensor import Losses
 from sensorimotor.redaction import redacted, without_secrets
 
@@ -59,7 +59,7 @@ class Source:
         read_timeout_s: float = READ_TIMEOUT_S,
         strict: bool = True,
     ):
-        self._av = av = live_library("av", "av", "reading video and sound")
+        self._av = av = library("av", "av", "live", "reading video and sound")
         self._location = location
         live = is_url(location)
         path = location.removeprefix("file://").removeprefix("file:")

@@ -7,8 +7,8 @@ import numpy as np
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.modality import Audio
+from sensorimotor.perception.portaudio import portaudio
 from sensorimotor.perception.resampled import Resampled
 from sensorimotor.perception.sensor import Losses, Sample
 from sensorimotor.perception.sound_ring import SoundRing
@@ -48,7 +48,7 @@ class Microphone:
     reopens = True
 
     def __init__(self, device: int | str | None, modality: Audio, *, clock: Clock, limit_ms: float = LIMIT_MS):
-        self._portaudio = live_library("sounddevice", "sounddevice", "a microphone")
+        self._portaudio = portaudio("a microphone")
         self.source = "microphone " + ("default" if device is None else str(device))
         self.interval_s: float | None = BLOCK_S
         self.losses = Losses()

@@ -7,7 +7,7 @@ from typing import Any
 from sensorimotor.files import sha256
 from sensorimotor.perception.clip import ClipSpec
 from sensorimotor.perception.language_encoder import LanguageSpec
-from sensorimotor.perception.pretrained import Origin, library
+from sensorimotor.perception.pretrained import Origin, encoder_library
 from sensorimotor.perception.whisper_encoder import WhisperSpec
 
 HUB = "https://huggingface.co/"
@@ -42,7 +42,7 @@ def origin_of(spec: ClipSpec | WhisperSpec | LanguageSpec) -> Origin:
 
 def card_licence(card: Path) -> str | None:
     """The licence that a model card states in its head; None without one, or where it cannot be read."""
-    hub, yaml = library("huggingface_hub", "huggingface-hub"), library("yaml", "PyYAML")
+    hub, yaml = encoder_library("huggingface_hub", "huggingface-hub"), encoder_library("yaml", "PyYAML")
     try:
         stated: dict[str, Any] = hub.metadata_load(card) or {}
     except (OSError, ValueError, yaml.YAMLError):
@@ -54,7 +54,7 @@ def card_licence(card: Path) -> str | None:
 
 
 def _of_clip(spec: ClipSpec) -> Origin:
-    open_clip = library("open_clip", "open_clip_torch")
+    open_clip = encoder_library("open_clip", "open_clip_torch")
     where, _, rest = spec.model.partition(":")
     if where == "local-dir":
         found = _in_folder(Path(rest))
@@ -74,7 +74,7 @@ def _of_clip(spec: ClipSpec) -> Origin:
 
 def _of_whisper(spec: WhisperSpec) -> Origin:
     """The licence of OpenAI's weights is that of their repository; a file of theirs is known by its SHA-256."""
-    published: dict[str, str] = library("whisper", "openai-whisper")._MODELS
+    published: dict[str, str] = encoder_library("whisper", "openai-whisper")._MODELS
     name = spec.model
     if name not in published:
         digest = sha256(Path(name))
@@ -90,7 +90,7 @@ def _in_folder(folder: Path) -> Origin:
 
 def _on_hub(repository: str, weights: str) -> Origin:
     """The card comes from where the weights have just come from, or from the hub's cache on this machine."""
-    hub = library("huggingface_hub", "huggingface-hub")
+    hub = encoder_library("huggingface_hub", "huggingface-hub")
     try:
         licence = card_licence(Path(hub.hf_hub_download(repository, "README.md")))
     except Exception:  # noqa: BLE001 (the hub's own errors and those of its transport: without a card nothing is stated)

@@ -1,11 +1,10 @@
 """What every encoder that others have trained can be told."""
 
-from importlib import import_module
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sensorimotor.errors import MissingExtraError
+from sensorimotor.libraries import library
 
 
 class Origin(BaseModel):
@@ -44,13 +43,10 @@ class Pretrained(BaseModel):
     architecture: dict[str, Any] | None = None
 
 
-def library(module: str, package: str) -> Any:
+def encoder_library(module: str, package: str) -> Any:
     """The library that an encoder comes from, imported now and not before.
 
     Raises:
         MissingExtraError: It is not installed.
     """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(package, "train", f"an encoder of {module}") from error
+    return library(module, package, "train", f"an encoder of {module}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sensorimotor.perception.live_library import live_library
+from sensorimotor.libraries import library
 from sensorimotor.perception.modality import FULL_SCALE, Audio
 from sensorimotor.perception.sensor import Losses
 
@@ -30,7 +30,8 @@ class Resampled:
         self._channels, self._losses = modality.channels, losses
         self._filter: Any = None
         if sample_rate != modality.sample_rate:
-            soxr = live_library("soxr", "soxr", f"sound at {sample_rate} Hz for an input of {modality.sample_rate} Hz")
+            purpose = f"sound at {sample_rate} Hz for an input of {modality.sample_rate} Hz"
+            soxr = library("soxr", "soxr", "live", purpose)
             self._filter = soxr.ResampleStream(sample_rate, modality.sample_rate, self._channels, "float32", "HQ")
 
     def __call__(self, sound: np.ndarray, last: bool = False) -> np.ndarray:

@@ -13,10 +13,10 @@ from sensorimotor.files import expanded
 from sensorimotor.perception.camera import Camera
 from sensorimotor.perception.extensions import CLIPS, IMAGES, SOUNDS
 from sensorimotor.perception.image_directory import ImageDirectory
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.media_source import is_url
 from sensorimotor.perception.microphone import Microphone
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
+from sensorimotor.perception.portaudio import portaudio
 from sensorimotor.perception.readings import LinesOfReadings, UdpReadings
 from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sound_stream import SoundStream
@@ -181,12 +181,12 @@ def _camera(path: Path) -> str | None:
 
 def _microphones() -> list[Found]:
     try:
-        portaudio = live_library("sounddevice", "sounddevice", "listing microphones")
+        sound = portaudio("listing microphones")
     except (MissingExtraError, SensorError):
         return []
-    default = portaudio.default.device[0]
+    default = sound.default.device[0]
     found = []
-    for device in portaudio.query_devices():
+    for device in sound.query_devices():
         if device["max_input_channels"] > 0:
             about = f"{device['name']}, {device['max_input_channels']} channels, {device['default_samplerate']:g} Hz"
             if device["index"] == default:

@@ -7,8 +7,8 @@ import numpy as np
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
+from sensorimotor.libraries import library
 from sensorimotor.perception.held import Held
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.media_source import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Source, is_url
 from sensorimotor.perception.modality import Audio
 from sensorimotor.perception.pace import Pace, Wait
@@ -49,7 +49,7 @@ class SoundStream:
         read_timeout_s: float = READ_TIMEOUT_S,
         wait: Wait | None = None,
     ):
-        self._av = live_library("av", "av", "reading sound")
+        self._av = library("av", "av", "live", "reading sound")
         self.source = redacted(location)
         self._live = self.reopens = is_url(location)
         self.paced = real_time or self._live

@@ -8,9 +8,9 @@ import numpy as np
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
+from sensorimotor.libraries import library
 from sensorimotor.perception.fit import Fit
 from sensorimotor.perception.held import Held
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.media_source import Source
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.pace import Pace, Wait
@@ -45,7 +45,7 @@ class VideoFile:
         real_time: bool = True,
         wait: Wait | None = None,
     ):
-        self._av = live_library("av", "av", "reading video files")
+        self._av = library("av", "av", "live", "reading video files")
         self.source, self.paced = str(path), real_time
         self.interval_s: float | None = None
         self.losses = Losses()

@@ -5,9 +5,9 @@ from typing import Any
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
+from sensorimotor.libraries import library
 from sensorimotor.perception.fit import Fit
 from sensorimotor.perception.held import Held
-from sensorimotor.perception.live_library import live_library
 from sensorimotor.perception.media_source import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Source
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.sensor import Losses, Sample
@@ -46,7 +46,7 @@ class VideoStream:
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
     ):
-        self._av = live_library("av", "av", "reading video streams")
+        self._av = library("av", "av", "live", "reading video streams")
         self.source = redacted(url)
         self.interval_s: float | None = None
         self.losses = Losses()

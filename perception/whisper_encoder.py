@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sensorimotor.errors import EncoderError, SignatureError, UnreachableError
 from sensorimotor.perception.attention import NEVER
 from sensorimotor.perception.modality import Audio
-from sensorimotor.perception.pretrained import Pretrained, library
+from sensorimotor.perception.pretrained import Pretrained, encoder_library
 from sensorimotor.perception.spectrum import Spectrum
 
 SAMPLE_RATE, WINDOW, HOP = 16_000, 400, 160
@@ -52,7 +52,7 @@ def load_whisper(spec: WhisperSpec) -> WhisperParts:
         EncoderError: There is no such model, or its weights are damaged or incomplete.
         MissingExtraError: The `whisper` package is not installed.
     """
-    whisper = library("whisper", "openai-whisper")
+    whisper = encoder_library("whisper", "openai-whisper")
     if spec.architecture:
         return build_whisper(spec.architecture)
     known = whisper.available_models()
@@ -73,7 +73,7 @@ def load_whisper(spec: WhisperSpec) -> WhisperParts:
 
 def build_whisper(dimensions: dict[str, Any]) -> WhisperParts:
     """An encoder with random weights: for a network whose own weights are loaded next."""
-    whisper = library("whisper", "openai-whisper")
+    whisper = encoder_library("whisper", "openai-whisper")
     dims = whisper.model.ModelDimensions(**dimensions)
     encoder = whisper.model.AudioEncoder(
         dims.n_mels, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sensorimotor.errors import DataError
-from sensorimotor.pipelines.data_library import data_library
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.episodes import Feature, SoundTrack, Track
 from sensorimotor.pipelines.lerobot_columns import Columns, EpisodeRow, load_episodes
 from sensorimotor.pipelines.lerobot_format import (
@@ -256,7 +256,7 @@ class LeRobotEpisode:
 
     def _pictures(self, feature: str, steps: Sequence[int]) -> list[np.ndarray]:
         """Pictures that are kept one by one, by step."""
-        cv2 = data_library("cv2", "opencv-python-headless", "decoding pictures")
+        cv2 = library("cv2", "opencv-python-headless", "data", "decoding pictures")
         path = self._set.columns.file(self._row)
         channels = self._set.features[feature].shape[2]
         encoded = self._set.columns.pictures(self._row, feature)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sensorimotor.errors import DataError
-from sensorimotor.pipelines.data_library import data_library
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.lerobot_format import Entry, Info, fill
 from sensorimotor.pipelines.recent import Recent
 
@@ -60,7 +60,7 @@ def load_episodes(root: Path, info: Info, videos: Sequence[str]) -> EpisodeTable
     Raises:
         DataError: A file is missing or damaged, or episodes are.
     """
-    pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
+    pa = library("pyarrow", "pyarrow", "data", "reading LeRobot data sets")
     names = ["episode_index", "length", "data/chunk_index", "data/file_index"]
     names += [f"videos/{key}/{part}" for key in videos for part in ("chunk_index", "file_index", "from_timestamp")]
     files = sorted(root.glob("meta/episodes/*/*.parquet"))
@@ -81,7 +81,7 @@ def load_episodes(root: Path, info: Info, videos: Sequence[str]) -> EpisodeTable
 
 def _places(path: Path, names: list[str]) -> Any:
     """A part of the list of episodes: whole numbers, and times (s)."""
-    pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
+    pa = library("pyarrow", "pyarrow", "data", "reading LeRobot data sets")
     table = _read(path, names)
     columns = {}
     for name in names:
@@ -131,8 +131,8 @@ class Columns:
         return self._pictures.get((row.number, name), lambda: self._encoded(row, name))
 
     def _encoded(self, row: EpisodeRow, name: str) -> Any:
-        pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
-        pc = data_library("pyarrow.compute", "pyarrow", "reading LeRobot data sets")
+        pa = library("pyarrow", "pyarrow", "data", "reading LeRobot data sets")
+        pc = library("pyarrow.compute", "pyarrow", "data", "reading LeRobot data sets")
         column = self._column(row, name)
         if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
             column = pc.struct_field(column, "bytes")
@@ -141,8 +141,8 @@ class Columns:
         return column.take(np.arange(row.steps))  # a copy: else the pictures of all its neighbours stay in memory
 
     def _numbers(self, row: EpisodeRow, name: str, entry: Entry | None, column: Any) -> np.ndarray:
-        pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
-        pc = data_library("pyarrow.compute", "pyarrow", "reading LeRobot data sets")
+        pa = library("pyarrow", "pyarrow", "data", "reading LeRobot data sets")
+        pc = library("pyarrow.compute", "pyarrow", "data", "reading LeRobot data sets")
         shape = entry.shape if entry is not None else (1,)
         valid = column.is_valid().to_numpy().astype(bool)
         column = column.filter(valid) if column.null_count else column
@@ -205,7 +205,7 @@ class Columns:
 
 
 def _is_list(kind: Any) -> bool:
-    pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
+    pa = library("pyarrow", "pyarrow", "data", "reading LeRobot data sets")
     types = pa.types
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
@@ -235,14 +235,14 @@ def _bytes(footer: Any, groups: Sequence[int], name: str) -> int:
 
 
 def _footer(path: Path) -> Any:
-    pq = data_library("pyarrow.parquet", "pyarrow", "reading LeRobot data sets")
+    pq = library("pyarrow.parquet", "pyarrow", "data", "reading LeRobot data sets")
     with _explained(path):
         return pq.read_metadata(path)
 
 
 def _read(path: Path, names: list[str], footer: Any = None, groups: Sequence[int] | None = None) -> Any:
     """Some columns of a file, or of some of its row groups, as an Arrow table."""
-    pq = data_library("pyarrow.parquet", "pyarrow", "reading LeRobot data sets")
+    pq = library("pyarrow.parquet", "pyarrow", "data", "reading LeRobot data sets")
     with _explained(path), pq.ParquetFile(path, metadata=footer) as file:
         table = file.read(names) if groups is None else file.read_row_groups(groups, names)
     missing = [name for name in names if name not in table.column_names]
@@ -254,7 +254,7 @@ def _read(path: Path, names: list[str], footer: Any = None, groups: Sequence[int
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """What pyarrow says of a file that is not there or damaged, with what to do about it."""
-    pa = data_library("pyarrow", "pyarrow", "reading LeRobot data sets")
+    pa = library("pyarrow", "pyarrow", "data", "reading LeRobot data sets")
     if not path.is_file():
         raise DataError(f"{path}: this table is missing; copy the data set again")
     try:

@@ -10,14 +10,14 @@ import numpy as np
 
 from sensorimotor.errors import DataError
 from sensorimotor.files import write_atomically
-from sensorimotor.pipelines.data_library import data_library
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.lerobot_format import STATS, TASKS
 from sensorimotor.pipelines.lerobot_stats import STATISTICS, Stats, merged_all
 
 
 def _arrow() -> tuple[Any, Any]:
     purpose = "reading and writing tables"
-    return data_library("pyarrow", "pyarrow", purpose), data_library("pyarrow.parquet", "pyarrow", purpose)
+    return library("pyarrow", "pyarrow", "data", purpose), library("pyarrow.parquet", "pyarrow", "data", purpose)
 
 
 def write_table(path: Path, columns: Mapping[str, Any]) -> None:

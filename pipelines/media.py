@@ -6,13 +6,13 @@ Everything is decoded from bytes in memory, and nothing larger than stated limit
 import io
 import stat
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sensorimotor.errors import DataError, MissingExtraError
+from sensorimotor.errors import DataError
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.cut_short import require_whole_film, require_whole_sound
 from sensorimotor.pipelines.picture_size import require_modest
 
@@ -49,18 +49,6 @@ class Clip(NamedTuple):
 
     frames: np.ndarray
     times_s: np.ndarray
-
-
-def library(module: str, package: str, purpose: str) -> Any:
-    """A library that brings in data, imported now and not before.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(package, "data", purpose) from error
 
 
 def extension(location: str) -> str:
@@ -118,7 +106,7 @@ def require_file(path: Path) -> None:
 
 
 def _fetched(url: str) -> bytes:
-    fsspec = library("fsspec", "fsspec", f"reading {url}")
+    fsspec = library("fsspec", "fsspec", "data", f"reading {url}")
     try:
         with fsspec.open(url, "rb") as file:
             return _bounded(url, file.read(MAX_FILE_BYTES + 1))
@@ -154,7 +142,7 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         DataError: It is no picture, damaged or too large.
         MissingExtraError: OpenCV is not installed.
     """
-    cv2 = library("cv2", "opencv-python-headless", "reading pictures")
+    cv2 = library("cv2", "opencv-python-headless", "data", "reading pictures")
     require_modest(data, name)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
@@ -194,7 +182,7 @@ def decode_sound(data: bytes, name: str, sample_rate: int | None = None, channel
                 f"{name} is stated to be at {own_rate} Hz, so that at {sample_rate} Hz it has more than "
                 f"{MAX_SOUND_VALUES} samples: correct its sample rate, or cut it into shorter pieces"
             )
-        soxr = library("soxr", "soxr", "resampling sound")
+        soxr = library("soxr", "soxr", "data", "resampling sound")
         samples = soxr.resample(samples, own_rate, sample_rate, quality="HQ")
     return Sound(np.clip(samples, -1.0, 1.0), sample_rate or own_rate)
 
@@ -211,7 +199,7 @@ def _with_channels(samples: np.ndarray, channels: int | None, name: str) -> np.n
 
 
 def _soundfile_sound(data: bytes, name: str) -> Sound:
-    soundfile = library("soundfile", "soundfile", "reading sound")
+    soundfile = library("soundfile", "soundfile", "data", "reading sound")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             _check_length(name, file.frames * file.channels)
@@ -221,7 +209,7 @@ def _soundfile_sound(data: bytes, name: str) -> Sound:
 
 
 def _av_sound(data: bytes, name: str) -> Sound:
-    av = library("av", "av", "reading compressed sound and video")
+    av = library("av", "av", "data", "reading compressed sound and video")
 
     def decode(container: Any) -> Sound:
         rate, pieces, values = 0, [], 0
@@ -256,7 +244,7 @@ def decode_clip(data: bytes, name: str, count: int) -> Clip:
         DataError: It is no video, damaged or cut short.
         MissingExtraError: PyAV is not installed.
     """
-    av = library("av", "av", "reading compressed sound and video")
+    av = library("av", "av", "data", "reading compressed sound and video")
     return _opened(av, data, name, "video", lambda container: _spread(container, name, count))
 
 

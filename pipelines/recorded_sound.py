@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from sensorimotor.errors import DataError, OutputPathError, UsageError
-from sensorimotor.pipelines.data_library import data_library
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.episodes import Feature
 from sensorimotor.pipelines.lerobot_format import AUDIO, NAME, fill
 
@@ -40,7 +40,7 @@ _STREAMS = TypeAdapter(dict[str, _Stream])
 
 
 def _soundfile() -> Any:
-    return data_library("soundfile", "soundfile", "reading and writing FLAC")
+    return library("soundfile", "soundfile", "data", "reading and writing FLAC")
 
 
 def describe(features: Mapping[str, Feature]) -> str:
@@ -182,8 +182,8 @@ class RecordedSound:
     """
 
     def __init__(self, root: Path, name: str, feature: Feature, place: Mapping[str, int], episode: int):
-        pq = data_library("pyarrow.parquet", "pyarrow", "reading recordings")
-        pa = data_library("pyarrow", "pyarrow", "reading recordings")
+        pq = library("pyarrow.parquet", "pyarrow", "data", "reading recordings")
+        pa = library("pyarrow", "pyarrow", "data", "reading recordings")
         stream = name.removeprefix(AUDIO)
         self.flac = root / fill(FLAC_PATH, stream=stream, **place)
         index = root / fill(INDEX_PATH, stream=stream, **place)
@@ -245,7 +245,7 @@ class ResampledSound:
     """
 
     def __init__(self, sound: RecordedSound, sample_rate: int):
-        soxr = data_library("soxr", "soxr", "resampling sound")
+        soxr = library("soxr", "soxr", "data", "resampling sound")
         total = int(sound.ends[-1]) if len(sound.ends) else 0
         self._samples = soxr.resample(sound.read(0, total), sound.sample_rate, sample_rate, quality="HQ")
         self.times_s = sound.times_s

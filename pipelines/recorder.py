@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 
 from sensorimotor.errors import DataError, ObservationError, OutputPathError, UsageError
+from sensorimotor.libraries import library
 from sensorimotor.perception.modality import Audio, Image, State, Text
 from sensorimotor.pipelines import recorded_sound
-from sensorimotor.pipelines.data_library import data_library
 from sensorimotor.pipelines.episodes import Feature
 from sensorimotor.pipelines.lerobot_format import AUDIO, TASK, VIDEO_PATH, entry_of
 from sensorimotor.pipelines.lerobot_stats import PixelStats, Stats, vector_stats
@@ -257,7 +257,7 @@ class Recorder:
 
     def _columns(self, episode: _Episode) -> tuple[dict[str, Any], dict[str, Stats]]:
         """The values of all steps as Arrow arrays, and the statistics of those that have any."""
-        pa = data_library("pyarrow", "pyarrow", "writing recordings")
+        pa = library("pyarrow", "pyarrow", "data", "writing recordings")
         columns: dict[str, Any] = {}
         stats = {name: pixels.result() for name, pixels in episode.pixels.items()}
         for name, rows in episode.rows.items():

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sensorimotor.errors import SensorimotorError
+from sensorimotor.libraries import library
 from sensorimotor.models.signature import Signature
-from sensorimotor.pipelines.data_library import data_library
 from sensorimotor.pipelines.lerobot_format import AUDIO
 from sensorimotor.pipelines.loop import Turn
 from sensorimotor.pipelines.recorder import Recorder
@@ -76,7 +76,7 @@ class RunRecording:
         committed: Callable[[int, int], object] = lambda stream, episode: None,
     ):
         for module, package in (("av", "av"), ("pyarrow", "pyarrow"), ("soundfile", "soundfile")):
-            data_library(module, package, "recording a run")  # not found out when the first episode ends
+            library(module, package, "data", "recording a run")  # not found out when the first episode ends
         features = run_features(signature, names)
         self._recorder = Recorder(path, features, rate_hz, robot_type=target, crf=0)
         if self._recorder.recovered:

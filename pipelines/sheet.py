@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from sensorimotor.files import replacing
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.film_drawing import MUTED, PAGE, WHITE, Colour
-from sensorimotor.pipelines.media import library
 
 WIDTH, MARGIN = 1440, 40
 TITLE, HEADING, CAPTION = 30, 22, 16
@@ -26,7 +26,7 @@ class Sheet:
     """
 
     def __init__(self, height: int):
-        self._cv2: Any = library("cv2", "opencv-python-headless", "drawing a sheet of samples")
+        self._cv2: Any = library("cv2", "opencv-python-headless", "data", "drawing a sheet of samples")
         self._unicode = int(self._cv2.__version__.split(".")[0]) >= 5  # before, it has only stroked ASCII letters
         self.pixels = np.empty((min(height, MAX_HEIGHT), WIDTH, 3), np.uint8)
         self.pixels[:] = PAGE

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from sensorimotor.errors import DataError, UsageError
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.data_report import dbfs
 from sensorimotor.pipelines.data_samples import Stretch, stretches
 from sensorimotor.pipelines.episodes import Source
 from sensorimotor.pipelines.film_drawing import ACCENT, DIM, MUTED, PANEL, WHITE
-from sensorimotor.pipelines.media import library
 from sensorimotor.pipelines.sheet import CAPTION, HEADER, HEADING, MARGIN, WIDTH, Sheet
 
 COLUMNS, GAP, AXIS = 2, 36, 46
@@ -160,7 +160,7 @@ def _draw_scale(sheet: Sheet, top: int, top_db: int) -> None:
 
 def _coloured(power: np.ndarray, top_db: int, height: int) -> np.ndarray:
     """Decibels as uint8 `(height, columns, 3)`, RGB, low frequencies at the bottom."""
-    cv2 = library("cv2", "opencv-python-headless", "drawing a sheet of samples")
+    cv2 = library("cv2", "opencv-python-headless", "data", "drawing a sheet of samples")
     levels = np.clip((power[::-1] - (top_db - RANGE_DB)) / RANGE_DB, 0, 1).astype(np.float32)
     method = cv2.INTER_AREA if len(power) > height else cv2.INTER_LINEAR
     levels = cv2.resize(levels, (power.shape[1], height), interpolation=method)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.errors import DataError
+from sensorimotor.libraries import library
 from sensorimotor.pipelines.arrow_columns import (
     canonical_type,
     explained,
@@ -23,7 +24,7 @@ from sensorimotor.pipelines.arrow_columns import (
     whole,
     without_blanks,
 )
-from sensorimotor.pipelines.media import library, require_file
+from sensorimotor.pipelines.media import require_file
 
 MAX_TABLE_BYTES = 4 * 2**30
 MAX_LINE_BYTES = 16 * 2**20
@@ -69,7 +70,7 @@ def read_table(
         DataError: There is no such file or column, or it is damaged, empty, too large, or of mixed types.
         MissingExtraError: pyarrow is not installed.
     """
-    library("pyarrow", "pyarrow", "reading a table")
+    library("pyarrow", "pyarrow", "data", "reading a table")
     readers = (
         dict.fromkeys(PARQUET, _parquet) | dict.fromkeys(JSON_LINES, _json_lines) | dict.fromkeys(DELIMITERS, _csv)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.errors import DataError, OutputPathError
-from sensorimotor.pipelines.data_library import data_library
+from sensorimotor.libraries import library
 
 CRF = 18
 """The quality that videos are written with: 0 keeps every pixel, 18 looks the same, 30 is visibly worse."""
@@ -25,7 +25,7 @@ BACK_S = (0.0, 1.0, float("inf"))
 
 
 def _av() -> Any:
-    return data_library("av", "PyAV", "reading and writing video")
+    return library("av", "PyAV", "data", "reading and writing video")
 
 
 def read_frames(

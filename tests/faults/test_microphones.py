@@ -93,7 +93,7 @@ def test_microphone_clipping(listening, tools):
 def driven(inside, policy, camera, fake_portaudio, monkeypatch):
     """A running policy whose microphone hears what a test says: `driven.hear(sound)`, in blocks of 20 ms."""
     portaudio = fake_portaudio.PortAudio(RATE)
-    monkeypatch.setattr(module, "live_library", lambda *_: portaudio)
+    monkeypatch.setattr(module, "portaudio", lambda *_: portaudio)
     with inside(policy, {"camera": camera.url, "mic": "default"}) as running:
 
         def hear(sound, **status):

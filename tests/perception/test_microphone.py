@@ -22,7 +22,7 @@ def opened(monkeypatch, fake_portaudio):
 
     def make(modality=EAR, rate=16_000, channels=1, **settings):
         portaudio = fake_portaudio.PortAudio(rate, channels)
-        monkeypatch.setattr(module, "live_library", lambda *_: portaudio)
+        monkeypatch.setattr(module, "portaudio", lambda *_: portaudio)
         clock = ManualClock(1000)
         microphone = Microphone(settings.pop("device", None), modality, clock=clock, **settings)
         made.append(microphone)

@@ -77,7 +77,7 @@ def test_what_a_person_types_is_the_sensor_they_mean(name, what, kind, source):
 
 @pytest.mark.parametrize(("what", "source"), [("default", "default"), ("3", "3"), ("USB mic 2.0", "USB mic 2.0")])
 def test_a_microphone_is_a_number_or_a_name(what, source, monkeypatch):
-    monkeypatch.setattr("sensorimotor.perception.microphone.live_library", lambda *_: None)
+    monkeypatch.setattr("sensorimotor.perception.microphone.portaudio", lambda *_: None)
     sensor = sensor_of("mic", what)
     assert type(sensor) is Microphone
     assert sensor.source == f"microphone {source}"
@@ -141,7 +141,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra(name, what, module, p
             raise ImportError(wanted)
         return object()
 
-    monkeypatch.setattr("sensorimotor.perception.live_library.import_module", missing)
+    monkeypatch.setattr("sensorimotor.libraries.import_module", missing)
     with pytest.raises(MissingExtraError, match=rf"needs {package}.*sensorimotor\[live\]"):
         sensor_of(name, what)
 
@@ -150,7 +150,7 @@ def test_a_machine_without_portaudio_is_told_what_to_install(monkeypatch):
     def missing(wanted):
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr("sensorimotor.perception.live_library.import_module", missing)
+    monkeypatch.setattr("sensorimotor.libraries.import_module", missing)
     with pytest.raises(SensorError, match="libportaudio2"):
         sensor_of("mic", "default")
     assert [found for found in available() if found.kind == "audio"] == []

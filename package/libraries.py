@@ -1,4 +1,4 @@
-"""The libraries that read and write data: imported where they are used, with a word on how to get them."""
+"""Optional libraries: imported where they are used, with a word on how to get them."""
 
 from importlib import import_module
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 from sensorimotor.errors import MissingExtraError
 
 
-def data_library(module: str, package: str, purpose: str) -> Any:
-    """A library of the extra `data`.
+def library(module: str, package: str, extra: str, purpose: str) -> Any:
+    """A library that an optional part needs.
 
     Args:
         module: What to import.
         package: The distribution that brings it.
+        extra: The extra of this library that brings the distribution.
         purpose: What it is needed for, to go before "needs PACKAGE".
 
     Raises:
@@ -20,4 +21,4 @@ def data_library(module: str, package: str, purpose: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtraError(package, "data", purpose) from error
+        raise MissingExtraError(package, extra, purpose) from error
