@@ -337,6 +337,7 @@ def run(
     serve: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz on this machine; 0: any.")
     ] = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones.")] = 1,
     replay: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -380,6 +381,7 @@ def run(
             record=record,
             as_fast_as_possible=as_fast_as_possible,
             serve=serve,
+            threads=threads,
             seed=seed,
             speakers=tuple(speaker or ()),
             screen=screen,

@@ -60,6 +60,7 @@ def run(
     record: Path | None = None,
     as_fast_as_possible: bool = False,
     serve: int | None = None,
+    threads: int = 1,
     seed: int = 0,
     speakers: tuple[str, ...] = (),
     screen: Screen | None = None,
@@ -80,6 +81,7 @@ def run(
         record: A directory to record to what comes in and what is done.
         as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
+        threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower.
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
         screen: Shown how it goes.
@@ -92,7 +94,7 @@ def run(
     """
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, as_fast_as_possible, serve)
-    policy = Policy.load(source)
+    policy = Policy.load(source, threads=threads)
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
     rate_hz = rate_hz or policy.signature.rate_hz
