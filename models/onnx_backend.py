@@ -1,4 +1,4 @@
-"""The production back end: ONNX Runtime on the graphs of a bundle, with settings for small graphs and low latency."""
+"""The production back end: ONNX Runtime on the graphs of a bundle."""
 
 import os
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sensorimotor.errors import BundleError, MissingExtraError, UsageError
+from sensorimotor.errors import BundleError, MissingExtraError
 from sensorimotor.models.backend import CoreInput, CoreOutput
 from sensorimotor.models.bundle import CORE, Bundle, encoder_file
+from sensorimotor.models.execution import ONE_THREAD, Execution
 
 ENCODED, DECIDED = ["tokens", "mask"], ["parameters", "embedding", "memory_out"]
 """Names of what the graphs give."""
@@ -35,8 +36,7 @@ class OnnxBackend:
 
     Args:
         bundle: Checked already.
-        providers: Execution providers in order of preference.
-        threads: Threads inside one operator. One is fastest for graphs that take under a millisecond.
+        execution: How they are run.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -44,20 +44,9 @@ class OnnxBackend:
         BundleError: A graph cannot be loaded, or does not fit the others.
     """
 
-    def __init__(self, bundle: Bundle, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1):
+    def __init__(self, bundle: Bundle, execution: Execution = ONE_THREAD):
         ort = runtime()
-        if threads < 1:
-            raise UsageError(f"threads must be at least 1, not {threads}")
-        if unknown := [name for name in providers if name not in ort.get_available_providers()]:
-            available = ", ".join(ort.get_available_providers())
-            raise UsageError(f"execution provider {', '.join(unknown)} is not available here; there are {available}")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # Spinning threads would burn a core between the decisions of a live policy.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options, providers = execution.session_options(ort), execution.providers
         self.memory_size = bundle.memory_size
         self._names = bundle.signature.names
         self._shapes = {name: bundle.config["encoders"][name] for name in self._names}

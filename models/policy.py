@@ -16,6 +16,7 @@ from sensorimotor.actions.plan import Following, Plans, RecedingHorizon
 from sensorimotor.errors import ObservationError, OutputError, SignatureError, UsageError
 from sensorimotor.models.backend import Backend, CoreInput
 from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.execution import Execution
 from sensorimotor.models.known import Encode, Known, encode_films, encode_values, unchanged
 from sensorimotor.models.signature import ActuatorHold, Constant, HoldPosition, Signature
 from sensorimotor.perception.arguments import encoder_arguments
@@ -75,27 +76,29 @@ class Policy:
         cls,
         source: str | Path,
         *,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        device: str = "cpu",
         threads: int = 1,
+        execution: Execution | None = None,
         following: Following = NEWEST,
     ) -> "Policy":
         """Load a bundle into ONNX Runtime.
 
         Args:
             source: A bundle directory, or the name of a bundled policy.
-            providers: ONNX Runtime execution providers in order of preference.
+            device: `cpu` or `cuda`.
             threads: Threads inside one operator.
+            execution: All about how graphs are run, in place of `device` and `threads`.
             following: How plans of several actions are carried out.
 
         Raises:
             BundleError: The bundle is missing, damaged, edited or too new.
             MissingExtraError: ONNX Runtime is not installed.
-            UsageError: A provider is not available.
+            UsageError: There is no such device, or this build of ONNX Runtime cannot use it.
         """
         from sensorimotor.models.onnx_backend import OnnxBackend
 
         bundle = Bundle.load(source)
-        backend = OnnxBackend(bundle, providers, threads)
+        backend = OnnxBackend(bundle, execution or Execution.on(device, threads=threads))
         return cls(bundle.signature, backend, bundle.tokenizer(), bundle.fingerprint, following)
 
     def act(

@@ -1,24 +1,22 @@
 """What a bundle expects, promises and remembers, and whether it still does so on this machine."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sensorimotor.models.bundle import CONFIG, Bundle
+from sensorimotor.models.execution import ONE_THREAD, Execution
 from sensorimotor.models.golden import verify_golden
 from sensorimotor.models.onnx_backend import OnnxBackend
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.stated import require_stated
 
 
-def inspect(
-    source: str, *, verify: bool = False, providers: Sequence[str] = ("CPUExecutionProvider",)
-) -> dict[str, Any]:
+def inspect(source: str, *, verify: bool = False, execution: Execution = ONE_THREAD) -> dict[str, Any]:
     """A JSON-able description of a bundle.
 
     Args:
         source: A bundle directory or a bundled name.
         verify: Also replay the golden set here; the result is under `golden`.
-        providers: ONNX Runtime execution providers to replay it with.
+        execution: How graphs are run to replay it.
 
     Raises:
         BundleError: It is missing, damaged, edited or too new, or does not say of itself what it should.
@@ -45,6 +43,6 @@ def inspect(
         "golden": None,
     }
     if verify:
-        policy = Policy(bundle.signature, OnnxBackend(bundle, providers), bundle.tokenizer(), bundle.fingerprint)
+        policy = Policy(bundle.signature, OnnxBackend(bundle, execution), bundle.tokenizer(), bundle.fingerprint)
         report["golden"] = verify_golden(bundle, policy)
     return report

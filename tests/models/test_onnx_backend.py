@@ -7,6 +7,7 @@ import pytest
 
 from sensorimotor.errors import BundleError, MissingExtraError, UsageError
 from sensorimotor.models.bundle import Bundle, seal
+from sensorimotor.models.execution import CUDA, Execution
 from sensorimotor.models.onnx_backend import OnnxBackend, runtime
 from sensorimotor.models.policy import Policy
 
@@ -21,8 +22,36 @@ def test_without_onnx_runtime_both_packages_that_bring_it_are_named(monkeypatch,
 
 def test_an_execution_provider_that_is_not_here_is_answered_with_those_that_are(tiny_bundle):
     with pytest.raises(UsageError, match="provider NpuExecutionProvider is not available") as caught:
-        Policy.load(tiny_bundle, providers=["CPUExecutionProvider", "NpuExecutionProvider"])
+        Policy.load(tiny_bundle, execution=Execution(("CPUExecutionProvider", "NpuExecutionProvider")))
     assert all(name in str(caught.value) for name in onnxruntime.get_available_providers())
+
+
+@pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this build of ONNX Runtime has CUDA")
+def test_a_build_without_cuda_says_which_package_has_it(tiny_bundle):
+    with pytest.raises(UsageError, match="CUDAExecutionProvider is not available.*pip install onnxruntime-gpu"):
+        Policy.load(tiny_bundle, device="cuda")
+
+
+def test_a_device_that_there_is_not_is_answered_with_those_that_there_are(tiny_bundle):
+    with pytest.raises(UsageError, match="no device is called 'gpu'; there are cpu, cuda"):
+        Policy.load(tiny_bundle, device="gpu")
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        Execution(threads=2, spinning=True),
+        Execution(parallel=True, inter_threads=2),
+        Execution(optimisation="none", arena=False),
+        Execution(optimisation="basic"),
+        Execution(optimisation="extended"),
+    ],
+)
+def test_however_graphs_are_run_the_decision_is_the_same(tiny_bundle, execution):
+    observation = {"camera": np.full((56, 56, 3), 90, np.uint8), "instruction": "go to the red ball"}
+    plain = Policy.load(tiny_bundle).act(observation)
+    other = Policy.load(tiny_bundle, execution=execution).act(observation)
+    np.testing.assert_allclose(other.parameters, plain.parameters, atol=1e-4)
 
 
 @pytest.mark.parametrize("threads", [0, -1])

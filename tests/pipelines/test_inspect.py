@@ -5,6 +5,7 @@ import pytest
 
 from sensorimotor.errors import BundleError, UsageError
 from sensorimotor.models.bundle import GOLDEN, seal
+from sensorimotor.models.execution import Execution
 from sensorimotor.models.signature import Signature
 from sensorimotor.pipelines.inspect import inspect
 
@@ -78,4 +79,4 @@ def test_a_bundle_that_says_odd_things_of_itself_is_refused(bundle_copy, change,
 
 def test_it_is_replayed_where_the_caller_says(tiny_bundle):
     with pytest.raises(UsageError, match="NpuExecutionProvider"):
-        inspect(str(tiny_bundle), verify=True, providers=["NpuExecutionProvider"])
+        inspect(str(tiny_bundle), verify=True, execution=Execution(("NpuExecutionProvider",)))
