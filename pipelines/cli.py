@@ -338,6 +338,9 @@ def run(
         int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz on this machine; 0: any.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones.")] = 1,
+    follow: Annotated[
+        str, typer.Option(help="How many actions of a plan are carried out before the next plan; or `ensemble`.")
+    ] = "1",
     replay: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -382,6 +385,7 @@ def run(
             as_fast_as_possible=as_fast_as_possible,
             serve=serve,
             threads=threads,
+            follow=follow,
             seed=seed,
             speakers=tuple(speaker or ()),
             screen=screen,

@@ -20,7 +20,7 @@ from sensorimotor.perception.feeds import Feeds
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 from sensorimotor.perception.sensor import Sample, Sensor
 from sensorimotor.pipelines.body import Body
-from sensorimotor.pipelines.health import Health
+from sensorimotor.pipelines.health import Health, HealthReport
 from sensorimotor.pipelines.health_server import HealthServer
 from sensorimotor.pipelines.loop import Loop, Watcher
 from sensorimotor.pipelines.metrics import Metrics
@@ -36,6 +36,8 @@ from sensorimotor.pipelines.watchdog import Watchdog
 WARM_UPS = 5
 IDLE_S = 0.3
 """After so long without work (s) caches and clocks of a processor have cooled down."""
+SHORTEST_LOOK_S = 0.02
+"""The watchdog looks for decisions that are overdue twice in a period, and not more often than this (s)."""
 PATIENCE_S = 1.0
 """Without a new value of the trigger for so long (s), a decision is made all the same: to hold, if need be."""
 
@@ -160,7 +162,8 @@ class Live:
         self._clock = clock or MonotonicClock()
         rate_hz = rate_hz or policy.signature.rate_hz
         period_s = 1 / rate_hz
-        self.health = Health(self._clock, PATIENCE_S if trigger else period_s)
+        self._period_s = PATIENCE_S if trigger else period_s
+        self.health = Health(self._clock, self._period_s, stalled_after=guards.missed_deadlines)
         self.tally = Tally(policy.signature.names, self._clock, None if trigger else rate_hz)
         self._metrics = None if serve is None else Metrics(self.health)
         self._port = serve
@@ -210,7 +213,7 @@ class Live:
             if self._metrics is not None and self._port is not None:
                 server = stack.enter_context(HealthServer(self.health, self._metrics, port=self._port))
                 self.served_at = server.url
-            watchdog = Watchdog(self.health, self._stalled, every_s=self._timeout_s)
+            watchdog = Watchdog(self.health, self._overdue, every_s=max(self._period_s / 2, SHORTEST_LOOK_S))
             stack.callback(self._stop_senses)
             self._senses.start()
             stack.enter_context(watchdog)
@@ -315,9 +318,14 @@ class Live:
             self._told(f"{name} {event}: {reason}")
         self._event("input", input=name, state=event, reason=reason)
 
-    def _stalled(self, reason: str) -> None:
-        """Called by the watchdog, while the loop cannot do it itself."""
-        self._deliver(self._loop.last(self._senses.now(self._clock.now_ns())))
+    def _overdue(self, report: HealthReport) -> None:
+        """Called by the watchdog, while the loop cannot do it itself: what is left of a plan goes on, or it holds."""
+        seen = self._senses.now(self._clock.now_ns())
+        stopped = self._guards.stop.reason()
+        self.health.stop(stopped)
+        goes_on = self._trigger is None and self._loop.carry_on(seen, report.overdue)
+        if not goes_on and (stopped or report.overdue >= self._guards.missed_deadlines):
+            self._deliver(self._loop.last(seen))
         self._beside.state()
 
     def _encoder_failed(self, name: str, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """One turn of a running policy: see, decide, ask the guards, hand the action over, and keep the record."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -71,7 +72,8 @@ class Loop:
         self._policy, self._guards, self._health, self._clock = policy, guards, health, clock
         self._period_ns, self._deliver, self._tally = round(period_s * 1e9), deliver, tally
         self._trace, self._metrics, self._watch, self._keep = trace, metrics, watch, keep
-        self._turns = 0
+        self._turns = self._carried = 0
+        self._hand = threading.Lock()  # one at a time has guards judge an action and hands it over
 
     def turn(self, seen: Perceived, due_ns: int) -> Decision:
         """Decide on what is known.
@@ -83,15 +85,14 @@ class Loop:
         began_ns = self._clock.now_ns()
         self._health.stop(self._guards.stop.reason())
         decision, trouble = self._decided(seen)
-        guarded = self._guarded(decision, trouble, seen, began_ns)
-        decision = replace(decision, verdicts=guarded.verdicts, executed=guarded.executed, label=guarded.label)
-        now_ns = self._clock.now_ns()
-        expires_ns = due_ns + self._period_ns
-        command = Command(guarded.executed, guarded.label, self._turns, now_ns, expires_ns, decision.held)
-        self._deliver(command)
-        self._turns += 1
+        with self._hand:
+            decision = _judged(decision, self._guarded(decision, trouble, seen, began_ns))
+            now_ns = self._clock.now_ns()
+            command = self._hand_over(decision, now_ns, due_ns + self._period_ns)
+            self._turns += 1
+            self._carried = 0
         if not trouble:
-            held = next((f"{one.guard}: {one.reason}" for one in guarded.verdicts if one.verdict in HOLDING), "")
+            held = next((f"{one.guard}: {one.reason}" for one in decision.verdicts if one.verdict in HOLDING), "")
             self._health.decided(held)
         self._tally.turned(decision, (now_ns - began_ns) / 1e6)
         if self._metrics:
@@ -104,10 +105,48 @@ class Loop:
             self._watch(seen, decision)
         return decision
 
+    def carry_on(self, seen: Perceived, missed: int) -> bool:
+        """Execute what is left of the last plan for a deadline that passed without a decision.
+
+        May be called from another thread than `turn`, which is at work, or hangs.
+
+        Args:
+            seen: What is known now.
+            missed: How many have passed since the last decision.
+
+        Returns:
+            Whether a plan reaches that far.
+        """
+        turns = self._turns
+        if not seen.observation or self._health.must_hold:
+            return False
+        ahead = self._policy.ahead(missed, seen.observation, ages_s=seen.ages_s)
+        if ahead is None:
+            return False
+        with self._hand:
+            if self._turns > turns or missed <= self._carried:
+                return True  # a decision has come after all, or this deadline was seen to before
+            now_ns = self._clock.now_ns()
+            guarded = self._guards.check(
+                ahead.selected, ahead.label, None, seen.observation, seen.ages_s, now_ns, ahead.verdicts
+            )
+            ahead = _judged(ahead, guarded)
+            self._hand_over(ahead, now_ns, now_ns + self._period_ns)
+            self._carried = missed
+        self._tally.carried_on += 1
+        if self._trace:
+            self._trace.event("carried on", now_ns, turn=turns, missed=missed, **ahead.to_json())
+        return True
+
     def last(self, seen: Perceived) -> Command:
         """The safe action, for the end of a run; it does not expire."""
         executed, label = self._policy.safe_action(seen.observation)
         return Command(executed, label, self._turns, self._clock.now_ns(), NEVER_NS, held=True)
+
+    def _hand_over(self, decision: Decision, now_ns: int, expires_ns: int) -> Command:
+        command = Command(decision.executed, decision.label, self._turns, now_ns, expires_ns, decision.held)
+        self._deliver(command)
+        return command
 
     def _decided(self, seen: Perceived) -> tuple[Decision, str]:
         """What the policy decides, or a decision for nothing and why."""
@@ -162,3 +201,7 @@ class Loop:
             now_ns,
             decision.verdicts,
         )
+
+
+def _judged(decision: Decision, guarded: Guarded) -> Decision:
+    return replace(decision, verdicts=guarded.verdicts, executed=guarded.executed, label=guarded.label)

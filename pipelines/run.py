@@ -11,6 +11,7 @@ from sensorimotor.actions.actuator import Actuator
 from sensorimotor.actions.actuators import open_actuator
 from sensorimotor.actions.guard_rules import GuardRules, load_guard_rules
 from sensorimotor.actions.guards import NO_RULES, Guards
+from sensorimotor.actions.plan import parse_following
 from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
 from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
@@ -61,6 +62,7 @@ def run(
     as_fast_as_possible: bool = False,
     serve: int | None = None,
     threads: int = 1,
+    follow: str = "1",
     seed: int = 0,
     speakers: tuple[str, ...] = (),
     screen: Screen | None = None,
@@ -82,6 +84,7 @@ def run(
         as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
         threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower.
+        follow: How plans are carried out (see `parse_following`).
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
         screen: Shown how it goes.
@@ -94,7 +97,7 @@ def run(
     """
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, as_fast_as_possible, serve)
-    policy = Policy.load(source, threads=threads)
+    policy = Policy.load(source, threads=threads, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
     rate_hz = rate_hz or policy.signature.rate_hz
@@ -119,7 +122,7 @@ def run(
             where=str(guards or "guards"),
         )
         kept = (
-            stack.enter_context(_trace(trace, policy, sensors, actuator, clock, tell, rules, rate_hz))
+            stack.enter_context(_trace(trace, policy, sensors, actuator, clock, tell, rules, rate_hz, follow))
             if trace
             else None
         )
@@ -221,6 +224,7 @@ def _trace(
     tell: Told,
     rules: GuardRules,
     rate_hz: float,
+    follow: str,
 ) -> TraceWriter:
     return TraceWriter(
         path,
@@ -230,7 +234,7 @@ def _trace(
         actuator=actuator.target,
         clock=clock,
         told=tell,
-        more={"rate_hz": rate_hz, "guards": rules.model_dump(mode="json", exclude_defaults=True)},
+        more={"rate_hz": rate_hz, "follow": follow, "guards": rules.model_dump(mode="json", exclude_defaults=True)},
     )
 
 
