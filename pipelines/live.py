@@ -1,7 +1,7 @@
 """A policy on live sensors: newest data in, guarded actions out, at an even rate, until it is told to stop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -22,7 +22,7 @@ from sensorimotor.perception.sensor import Sample, Sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.health import Health, HealthReport
 from sensorimotor.pipelines.health_server import HealthServer
-from sensorimotor.pipelines.loop import Loop, Watcher
+from sensorimotor.pipelines.loop import Loop, Observer, Watcher
 from sensorimotor.pipelines.metrics import Metrics
 from sensorimotor.pipelines.recorded_sound import as_recorded
 from sensorimotor.pipelines.run_recording import Keeper
@@ -30,7 +30,6 @@ from sensorimotor.pipelines.senses import Perceived, Senses
 from sensorimotor.pipelines.sidelines import Sidelines, Told
 from sensorimotor.pipelines.tally import Tally
 from sensorimotor.pipelines.ticker import Ticker
-from sensorimotor.pipelines.trace import TraceWriter
 from sensorimotor.pipelines.watchdog import Watchdog
 
 WARM_UPS = 5
@@ -125,7 +124,7 @@ class Live:
         guards: Have the last word.
         rate_hz: Decisions a second; None: as the signature says.
         trigger: Decide when this input has something new, instead of at a rate.
-        trace: Keeps the record.
+        observers: Are told of every turn and event.
         serve: Port on loopback for `/metrics` and `/healthz`; 0: any; None: nowhere.
         told: Takes what a person should know: an input that is lost, a device of another size.
         watch: Told of every decision.
@@ -146,7 +145,7 @@ class Live:
         *,
         rate_hz: float | None = None,
         trigger: str | None = None,
-        trace: TraceWriter | None = None,
+        observers: Sequence[Observer] = (),
         serve: int | None = None,
         told: Told = lambda sentence: None,
         watch: Watcher | None = None,
@@ -193,12 +192,12 @@ class Live:
             period_s=period_s,
             deliver=self._deliver,
             tally=self.tally,
-            trace=trace,
+            observers=observers,
             metrics=self._metrics,
             watch=watch,
             keep=keeper.step if keeper else None,
         )
-        self._beside = Sidelines(self.health, told, trace, self._metrics)
+        self._beside = Sidelines(self.health, told, observers, self._metrics)
         self._event = self._beside.event
         self._failing: set[str] = set()
         self._stack = ExitStack()
@@ -290,7 +289,6 @@ class Live:
                 missed=self._ticker.missed,
                 drops=self.drops(),
                 inputs=self._feeds.states(),
-                kept=self._keeper,
             ),
         }
 

@@ -1,8 +1,9 @@
 """One turn of a running policy: see, decide, ask the guards, hand the action over, and keep the record."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from sensorimotor.actions.actuator import Command
 from sensorimotor.actions.decision import Decision, InputReport
@@ -13,7 +14,6 @@ from sensorimotor.pipelines.health import Health
 from sensorimotor.pipelines.metrics import Metrics
 from sensorimotor.pipelines.senses import Perceived
 from sensorimotor.pipelines.tally import Tally
-from sensorimotor.pipelines.trace import TraceWriter
 
 NEVER_NS = 2**63 - 1
 Watcher = Callable[[Perceived, Decision], object]
@@ -29,12 +29,33 @@ class Turn:
         at_ns: The moment that it was decided for (ns): ages are counted until then.
         seen: What the decision saw.
         decision: What it was, guards included.
+        due_ns: When it was due (ns).
+        decided_ns: When it was handed over (ns).
     """
 
     number: int
     at_ns: int
     seen: Perceived
     decision: Decision
+    due_ns: int
+    decided_ns: int
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it takes while it is kept, roughly (bytes)."""
+        return sum(getattr(value, "nbytes", 0) for value in self.seen.observation.values()) + 1024
+
+
+class Observer(Protocol):
+    """Is told of every turn of a run and of what happens beside them; must not wait, and must not fail."""
+
+    def turned(self, turn: Turn) -> None:
+        """A turn was taken, and its action handed over."""
+        ...
+
+    def event(self, what: str, at_ns: int | None = None, **details: Any) -> None:
+        """Something happened, now or at a moment (ns), from any thread; its details are plain JSON types."""
+        ...
 
 
 class Loop:
@@ -48,7 +69,7 @@ class Loop:
         period_s: An action that could not be sent for so long is not sent any more (s).
         deliver: Takes each command; must not wait.
         tally: Counts.
-        trace: Keeps the record; None: nothing does.
+        observers: Are told of every turn.
         metrics: Shown to others; None: to nobody.
         watch: Told of every decision.
         keep: Takes every turn, to be recorded; must not wait.
@@ -64,14 +85,14 @@ class Loop:
         period_s: float,
         deliver: Callable[[Command], object],
         tally: Tally,
-        trace: TraceWriter | None = None,
+        observers: Sequence[Observer] = (),
         metrics: Metrics | None = None,
         watch: Watcher | None = None,
         keep: Callable[[Turn], object] | None = None,
     ):
         self._policy, self._guards, self._health, self._clock = policy, guards, health, clock
         self._period_ns, self._deliver, self._tally = round(period_s * 1e9), deliver, tally
-        self._trace, self._metrics, self._watch, self._keep = trace, metrics, watch, keep
+        self._observers, self._metrics, self._watch, self._keep = observers, metrics, watch, keep
         self._turns = self._carried = 0
         self._hand = threading.Lock()  # one at a time has guards judge an action and hands it over
 
@@ -97,10 +118,11 @@ class Loop:
         self._tally.turned(decision, (now_ns - began_ns) / 1e6)
         if self._metrics:
             self._metrics.decided(decision)
-        if self._trace:
-            self._trace.decision(decision, now_ns, turn=command.step, at_ns=began_ns, due_ns=due_ns)
+        turn = Turn(command.step, began_ns, seen, decision, due_ns, now_ns)
+        for observer in self._observers:
+            observer.turned(turn)
         if self._keep:
-            self._keep(Turn(command.step, began_ns, seen, decision))
+            self._keep(turn)
         if self._watch:
             self._watch(seen, decision)
         return decision
@@ -134,8 +156,8 @@ class Loop:
             self._hand_over(ahead, now_ns, now_ns + self._period_ns)
             self._carried = missed
         self._tally.carried_on += 1
-        if self._trace:
-            self._trace.event("carried on", now_ns, turn=turns, missed=missed, **ahead.to_json())
+        for observer in self._observers:
+            observer.event("carried on", now_ns, turn=turns, missed=missed, **ahead.to_json())
         return True
 
     def last(self, seen: Perceived) -> Command:

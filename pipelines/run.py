@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
+from sensorimotor.pipelines.loop import Observer
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
 from sensorimotor.pipelines.sidelines import Told
@@ -126,9 +127,10 @@ def run(
             if trace
             else None
         )
+        observers: list[Observer] = [kept] if kept else []
         keeper = None
         if record:
-            keeper = _keeper(record, policy, sensors, actuator, rate_hz, kept, tell, waits=as_fast_as_possible)
+            keeper = _keeper(record, policy, sensors, actuator, rate_hz, observers, tell, waits=as_fast_as_possible)
             stack.callback(keeper.close)
         watch = None if screen is None else lambda seen, decision: screen.show(running)
         running: Live | Stepped
@@ -141,7 +143,7 @@ def run(
                 clock=clock,
                 rate_hz=rate_hz,
                 trigger=trigger,
-                trace=kept,
+                observers=observers,
                 told=tell,
                 watch=watch,
                 keeper=keeper,
@@ -155,7 +157,7 @@ def run(
                 judge,
                 rate_hz=rate_hz,
                 trigger=trigger,
-                trace=kept,
+                observers=observers,
                 serve=serve,
                 told=tell,
                 watch=watch,
@@ -173,8 +175,8 @@ def run(
             running.run(duration_s)
         summary = running.summary()
     summary["policy"] = policy.fingerprint
-    if keeper:
-        summary["recording"] = keeper.summary()
+    summary["trace"] = {"lines": kept.lines, "lost": kept.lost} if kept else None
+    summary["recording"] = keeper.summary() if keeper else None
     if body:
         summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
     return summary
@@ -244,14 +246,14 @@ def _keeper(
     sensors: Mapping[str, Sensor],
     actuator: Actuator,
     rate_hz: float,
-    trace: TraceWriter | None,
+    observers: Sequence[Observer],
     tell: Told,
     *,
     waits: bool,
 ) -> RunRecording | BackgroundRecording:
     def committed(stream: int, episode: int) -> None:
-        if trace:
-            trace.event("recorded", stream=stream, episode=episode, path=str(path))
+        for observer in observers:
+            observer.event("recorded", stream=stream, episode=episode, path=str(path))
 
     recording = RunRecording(
         path,

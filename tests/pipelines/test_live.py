@@ -69,7 +69,7 @@ def frame(level):
 class Stage:
     """A running policy with everything that a test may look at or play with."""
 
-    def __init__(self, policy, names=("camera", "instruction"), act=None, trace=None, rules="", **options):
+    def __init__(self, policy, names=("camera", "instruction"), act=None, rules="", **options):
         self.policy, self.sensors = policy, {name: Played(name) for name in names}
         self.commands, self.told, self.decisions = [], [], []
         guards = Guards(
@@ -88,7 +88,6 @@ class Stage:
             guards,
             told=options.pop("told", self.told.append),
             watch=lambda seen, decision: self.decisions.append(decision),
-            trace=trace,
             **options,
         )
         self._thread = threading.Thread(target=self.live.run)
@@ -342,7 +341,7 @@ def test_a_stop_of_a_duration_and_the_trace_says_it_all(fake, tmp_path):
         clock=MonotonicClock(),
         told=lambda line: None,
     )
-    with Stage(policy, names=("camera",), trace=trace) as stage:
+    with Stage(policy, names=("camera",), observers=[trace]) as stage:
         stage.sensors["camera"].put(frame(1))
         assert eventually(stage.acts)
         stage.sensors["camera"].put(SensorError("gone"))

@@ -44,7 +44,7 @@ class Running:
             period_s=PERIOD_S,
             deliver=self.commands.append,
             tally=self.tally,
-            trace=self.trace,
+            observers=[self.trace] if self.trace else [],
             watch=lambda seen, decision: self.watched.append((seen, decision)),
         )
 
