@@ -22,6 +22,7 @@ from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
 from sensorimotor.pipelines.loop import Observer
+from sensorimotor.pipelines.rerun_log import BackgroundRerunLog, RerunLog
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
 from sensorimotor.pipelines.sidelines import Told
@@ -60,6 +61,7 @@ def run(
     fit: str = "crop",
     trace: Path | None = None,
     record: Path | None = None,
+    rerun: Path | None = None,
     as_fast_as_possible: bool = False,
     serve: int | None = None,
     threads: int = 1,
@@ -82,6 +84,7 @@ def run(
         fit: What to do with frames of another shape: `crop`, `pad` or `stretch`.
         trace: A file to append decisions and events to.
         record: A directory to record to what comes in and what is done.
+        rerun: A file (`.rrd`) to log to what the Rerun viewer shows: inputs, ages, probabilities, guards, events.
         as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
         threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower.
@@ -127,7 +130,11 @@ def run(
             if trace
             else None
         )
-        observers: list[Observer] = [kept] if kept else []
+        log = None
+        if rerun:
+            log = _rerun_log(rerun, policy, sensors, clock, tell, waits=as_fast_as_possible)
+            stack.callback(log.close)
+        observers: list[Observer] = [one for one in (kept, log) if one]
         keeper = None
         if record:
             keeper = _keeper(record, policy, sensors, actuator, rate_hz, observers, tell, waits=as_fast_as_possible)
@@ -177,6 +184,7 @@ def run(
     summary["policy"] = policy.fingerprint
     summary["trace"] = {"lines": kept.lines, "lost": kept.lost} if kept else None
     summary["recording"] = keeper.summary() if keeper else None
+    summary["rerun"] = log.summary() if log else None
     if body:
         summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
     return summary
@@ -265,6 +273,13 @@ def _keeper(
         committed=committed,
     )
     return recording if waits else BackgroundRecording(recording, tell)
+
+
+def _rerun_log(
+    path: Path, policy: Policy, sensors: Mapping[str, Sensor], clock: Clock, tell: Told, *, waits: bool
+) -> RerunLog | BackgroundRerunLog:
+    log = RerunLog(path, policy.signature, list(sensors), clock=clock, told=tell)
+    return log if waits else BackgroundRerunLog(log, clock, tell)
 
 
 @contextmanager
