@@ -288,6 +288,35 @@ def test_that_nobody_listens_is_noticed_one_datagram_later():
     actuator.close()
 
 
+def test_while_nobody_listens_no_datagram_seems_to_be_taken_and_the_first_that_is_is_sent_once():
+    port = closed_port()
+    actuator = UdpActuator(f"udp://127.0.0.1:{port}")
+
+    def sent():
+        """As a dispatcher does it: after an error all is begun anew."""
+        actuator.open()
+        try:
+            actuator.send(COMMAND, LONG_S)
+        except ActuatorError:
+            return False
+        return True
+
+    actuator.open()
+    actuator.send(COMMAND, LONG_S)
+    with pytest.raises(ActuatorError, match="Connection refused"):
+        actuator.send(COMMAND, LONG_S)
+    assert not any(sent() for _ in range(5))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", port))
+        receiver.settimeout(LONG_S)
+        assert sent()
+        assert json.loads(receiver.recv(9999)) == RECORD
+        receiver.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receiver.recv(9999)
+    actuator.close()
+
+
 def test_what_does_not_fit_into_a_datagram_is_an_error():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
@@ -370,6 +399,8 @@ def test_none_does_nothing():
         ("udp://robot:0", "is no address like udp://HOST:PORT"),
         ("udp://robot:9000/act", "is no address like udp://HOST:PORT"),
         ("udp://robot:x", "is no address like udp://HOST:PORT"),
+        ("udp://ann:secret@robot:9", r"udp://\*\*\*@robot:9 is no address"),
+        ("udp://robot:9?key=secret", r"udp://robot:9?key=\*\*\* is no address"),
     ],
 )
 def test_what_is_no_actuator_is_refused_in_words(typed, message):
