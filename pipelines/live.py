@@ -207,16 +207,17 @@ class Live:
     def __enter__(self) -> Self:
         self.warmed_up = warm_up(self._policy)
         with ExitStack() as stack:
-            self._dispatcher = Dispatcher(self._actuator, self._clock, timeout_s=self._timeout_s)
-            stack.callback(self._close_actuator)
             if self._metrics is not None and self._port is not None:
                 server = stack.enter_context(HealthServer(self.health, self._metrics, port=self._port))
                 self.served_at = server.url
-            watchdog = Watchdog(self.health, self._overdue, every_s=max(self._period_s / 2, SHORTEST_LOOK_S))
             stack.callback(self._stop_senses)
             self._senses.start()
-            stack.enter_context(watchdog)
             stack.enter_context(self._feeds)
+            # Let go of first: the safe action does not wait for a source that hangs, nor is the end taken for a stall.
+            self._dispatcher = Dispatcher(self._actuator, self._clock, timeout_s=self._timeout_s)
+            stack.callback(self._close_actuator)
+            look_s = max(self._period_s / 2, SHORTEST_LOOK_S)
+            stack.enter_context(Watchdog(self.health, self._overdue, every_s=look_s))
             self._stack = stack.pop_all()
         return self
 

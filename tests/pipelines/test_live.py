@@ -290,6 +290,24 @@ def test_the_stop_is_heard_while_the_core_hangs(fake):
         go_on.set()
 
 
+def test_the_end_does_not_wait_for_a_source_that_hangs_and_is_no_stall(fake):
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hanging(timeout_s):
+        hangs.set()
+        assert go_on.wait(WAIT_S)
+
+    with Stage(fake()) as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(stage.acts)
+        stage.sensors["instruction"].read = hanging
+        assert hangs.wait(WAIT_S)
+        assert eventually(lambda: not stage.commands[-1].held)
+    go_on.set()
+    assert [command.held for command in stage.commands[-2:]] == [False, True]
+    assert not any("stalled" in line for line in stage.told)
+
+
 def test_actions_that_do_not_arrive_are_counted_and_not_healthy(fake):
     def refusing(command):
         raise RuntimeError("no power")
