@@ -279,6 +279,10 @@ class Live:
                 found.setdefault(name, {})[cause] = found.get(name, {}).get(cause, 0) + count
         return {name: causes for name, causes in found.items() if causes}
 
+    def inputs(self) -> Mapping[str, str]:
+        """How each input is that has a sensor."""
+        return self._feeds.states()
+
     def summary(self) -> dict[str, Any]:
         """What the run has come to, as plain JSON types."""
         warmed_up = self.warmed_up
@@ -289,7 +293,7 @@ class Live:
                 self._dispatcher,
                 missed=self._ticker.missed,
                 drops=self.drops(),
-                inputs=self._feeds.states(),
+                inputs=self.inputs(),
             ),
         }
 
