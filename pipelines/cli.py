@@ -433,7 +433,7 @@ def sensors(as_json: Json = False) -> None:
     from sensorimotor.perception.sensors import available
     from sensorimotor.pipelines import live_console
 
-    found = available()
+    found = available(lambda sentence: typer.echo(f"microphones cannot be listed: {sentence}", err=True))
     if as_json:
         _print_json([one._asdict() for one in found])
     else:

@@ -41,6 +41,10 @@ PATIENCE_S = 1.0
 """Without a new value of the trigger for so long (s), a decision is made all the same: to hold, if need be."""
 
 
+MOST_UNTAUGHT = 100
+"""Who gives more words than this that a policy was never taught has been told."""
+
+
 @dataclass(frozen=True)
 class WarmUp:
     """How long decisions took before the first one that counted (ms).
@@ -200,6 +204,7 @@ class Live:
         self._beside = Sidelines(self.health, told, observers, self._metrics)
         self._event = self._beside.event
         self._failing: set[str] = set()
+        self._untaught: set[str] = set()
         self._stack = ExitStack()
         self.warmed_up: WarmUp | None = None
         self.served_at: str | None = None
@@ -230,7 +235,7 @@ class Live:
         self._ticker.stop()
 
     def run(self, duration_s: float | None = None) -> None:
-        """Take turns until it is stopped, all sources have ended, or the time is over.
+        """Take turns until it is stopped, all sources have ended, nobody reads the actions, or the time is over.
 
         Args:
             duration_s: How long, at most (s).
@@ -252,6 +257,9 @@ class Live:
             self._beside.encoders(self._senses.busy_s())
             self._beside.look(self._dispatcher, missed=self._ticker.missed, drops=self.drops())
             if self._ended():
+                break
+            if self._dispatcher and self._dispatcher.gone:
+                self._told("nobody takes actions any more: the run ends")
                 break
 
     def _begin_episode(self, body: Body) -> None:
@@ -304,12 +312,21 @@ class Live:
     def _take(self, name: str, sample: Sample) -> None:
         """Called by the threads that read."""
         modality = self._policy.signature.inputs[name]
+        if isinstance(modality, Text):
+            self._tell_of_unknown(name, sample.value)
         if self._keeper is None or not isinstance(modality, Audio):
             self._senses.take(name, sample)
             return
         sample = replace(sample, value=as_recorded(modality.check_chunk(name, sample.value)))
         stream = self._senses.take(name, sample)
         self._keeper.hear(stream, name, sample.value, sample.captured_ns)
+
+    def _tell_of_unknown(self, name: str, text: str) -> None:
+        """Tell of words that the policy was never taught, each once: it would act on the rest of them in silence."""
+        unknown = [word for word in self._policy.unknown_words(text) if word not in self._untaught]
+        if unknown and len(self._untaught) < MOST_UNTAUGHT:
+            self._untaught.update(unknown)
+            self._told(f"{name}: the policy was never taught the words {', '.join(map(repr, unknown[:10]))}")
 
     def _input_changed(self, name: str, event: FeedEvent, reason: str) -> None:
         """Called by the threads that read."""

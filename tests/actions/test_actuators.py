@@ -16,7 +16,7 @@ from sensorimotor.actions.callable_actuator import CallableActuator
 from sensorimotor.actions.http_actuator import HttpActuator
 from sensorimotor.actions.line_actuator import LineActuator
 from sensorimotor.actions.udp_actuator import UdpActuator
-from sensorimotor.errors import ActuatorError, UsageError
+from sensorimotor.errors import ActuatorError, ActuatorGoneError, UsageError
 
 COMMAND = Command(np.array([0.5, -1], np.float32), "lift", 7, 100, 200, held=False)
 RECORD = {"action": [0.5, -1.0], "label": "lift", "step": 7, "decided_ns": 100, "expires_ns": 200, "held": False}
@@ -66,7 +66,7 @@ def test_each_command_is_one_line(pipe):
 def test_a_reader_that_has_gone_is_an_error(pipe):
     reading, writing = pipe
     os.close(reading)
-    with pytest.raises(ActuatorError, match="cannot write to stdout: Broken pipe"):
+    with pytest.raises(ActuatorGoneError, match="cannot write to stdout: Broken pipe"):
         LineActuator(writing).send(COMMAND, LONG_S)
 
 

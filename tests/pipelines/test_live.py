@@ -1,6 +1,7 @@
 """A policy that runs: real threads and clocks, sensors that a test plays, and no assertion about how fast it is."""
 
 import json
+import os
 import queue
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from sensorimotor.actions.callable_actuator import CallableActuator
 from sensorimotor.actions.guard_rules import parse_guard_rules
 from sensorimotor.actions.guards import Guards
+from sensorimotor.actions.line_actuator import LineActuator
 from sensorimotor.actions.space import Box
 from sensorimotor.errors import SensorError, UsageError
 from sensorimotor.models.signature import Constant, Signature
@@ -69,7 +71,7 @@ def frame(level):
 class Stage:
     """A running policy with everything that a test may look at or play with."""
 
-    def __init__(self, policy, names=("camera", "instruction"), act=None, rules="", **options):
+    def __init__(self, policy, names=("camera", "instruction"), act=None, actuator=None, rules="", **options):
         self.policy, self.sensors = policy, {name: Played(name) for name in names}
         self.commands, self.told, self.decisions = [], [], []
         guards = Guards(
@@ -84,7 +86,7 @@ class Stage:
         self.live = Live(
             policy,
             self.sensors,
-            CallableActuator(act or self.commands.append, "list"),
+            actuator or CallableActuator(act or self.commands.append, "list"),
             guards,
             told=options.pop("told", self.told.append),
             watch=lambda seen, decision: self.decisions.append(decision),
@@ -323,6 +325,27 @@ def test_actions_that_do_not_arrive_are_counted_and_not_healthy(fake):
         assert eventually(lambda: metric('sensorimotor_actuator_failures_total{cause="failed"}'))
         stage.sensors["camera"].put(frame(2))
         assert eventually(lambda: not stage.live.health.report().healthy)
+
+
+def test_it_ends_when_nobody_will_take_an_action_any_more(fake):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Stage(fake(), actuator=LineActuator(writing)) as stage:
+        stage._thread.join(WAIT_S)
+        assert not stage._thread.is_alive()
+    os.close(writing)
+    assert "nobody takes actions any more: the run ends" in stage.told
+
+
+def test_words_that_the_policy_was_never_taught_are_told_once_each(tiny_policy):
+    with Stage(tiny_policy) as stage:
+        for text in ("go to the crimson ball", "go to the crimson teapot", "go to the red ball"):
+            stage.sensors["instruction"].put(text)
+        assert eventually(lambda: any("teapot" in line for line in stage.told))
+    assert [line for line in stage.told if "taught" in line] == [
+        "instruction: the policy was never taught the words 'crimson'",
+        "instruction: the policy was never taught the words 'teapot'",
+    ]
 
 
 def test_it_ends_when_all_that_lasts_has_ended(fake):
