@@ -1,7 +1,6 @@
 """Which part of offline data feeds which input of a policy."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from sensorimotor.errors import DataError, ObservationError, UsageError
@@ -25,6 +24,18 @@ class Feeding(NamedTuple):
 
     by: dict[str, str]
     absent: tuple[str, ...]
+
+    def only(self, there: Mapping[str, str], signature: Signature, where: str) -> "Feeding":
+        """The same where some features turned out to have nothing.
+
+        Raises:
+            DataError: A critical input, or every one, has nothing.
+        """
+        empty = [name for name in self.by if name not in there]
+        for name in empty:
+            if signature.inputs[name].critical or not there:
+                raise DataError(f"{where}: {self.by[name]!r}, which feeds {name}, has no value in any row")
+        return Feeding(dict(there), (*self.absent, *empty))
 
 
 def require_known(spec: InputSpec, signature: Signature) -> None:
@@ -125,13 +136,6 @@ def require_fit(name: str, modality: Modality, feature_name: str, feature: Featu
             f"{where}: input {name!r} is {modality}; {feature_name!r} is {feature.kind}{shape}. "
             f"Bind it to another: --bind {name}=…"
         )
-
-
-def nearest(where: str, name: str, known: Collection[str]) -> DataError:
-    """The error that says which features there are instead."""
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-    return DataError(f"{where} has no feature {name!r}; {hint}")
 
 
 def differently_bound(by: Mapping[str, str], signature: Signature) -> tuple[str, str] | None:
