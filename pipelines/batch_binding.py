@@ -1,10 +1,11 @@
 """Which part of offline data feeds which input of a policy."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from sensorimotor.errors import DataError, ObservationError, UsageError
 from sensorimotor.models.signature import Signature
+from sensorimotor.perception.fit import FitMode
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 from sensorimotor.pipelines.batch_input import InputSpec
 from sensorimotor.pipelines.episodes import Feature
@@ -42,8 +43,11 @@ def require_known(spec: InputSpec, signature: Signature) -> None:
     """Check what is said of inputs before anything is read.
 
     Raises:
-        UsageError: An input does not exist, is told two things, or cannot be told a constant; or the rate is none.
+        UsageError: An input does not exist, is told two things, or cannot be told a constant; or the rate or the fit is
+            none.
     """
+    if spec.fit not in get_args(FitMode):
+        raise UsageError(f"fit: expected {', '.join(get_args(FitMode))}, got {spec.fit!r}")
     if spec.rate_hz is not None and not 0 < spec.rate_hz <= 10_000:
         raise UsageError(f"a rate lies between 0 and 10000 decisions a second, not {spec.rate_hz:g}")
     for name in (*spec.bind, *spec.constants):
