@@ -15,7 +15,7 @@ OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0
 """A connection that is silent for this long (s) is opened again."""
 
-MOST_PIXELS = 2**26
+MAX_PIXELS = 2**26
 """Twice those of an 8K camera: a frame of a few bytes can say that it is far larger, and would fill the memory."""
 
 _NETWORK = "http,https,tcp,tls,crypto,httpproxy,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps"
@@ -93,7 +93,7 @@ class Source:
             self.stream = streams[0]
             self.interval_s = self._interval_s(kind)
             codec = self.stream.codec_context
-            options = {"max_pixels": str(MOST_PIXELS)} if kind == "video" else {}
+            options = {"max_pixels": str(MAX_PIXELS)} if kind == "video" else {}
             codec.thread_count = 1  # several decode frames side by side and hand each out later
             if live:
                 codec.flags |= av.codec.context.Flags.low_delay

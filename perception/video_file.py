@@ -14,7 +14,7 @@ from sensorimotor.perception.held import Held
 from sensorimotor.perception.media_source import Source
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.pace import Pace, Wait
-from sensorimotor.perception.sensor import Losses, Sample, StreamEnded
+from sensorimotor.perception.sensor import Losses, Sample, StreamBroken, StreamEnded
 
 
 class VideoFile:
@@ -89,9 +89,13 @@ class VideoFile:
             return None
         self._next = None
         with held.use():
-            pixels = self._colours.reformat(frame, format="rgb24").to_ndarray()
-        pixels = np.rot90(pixels, round(frame.rotation / 90))
-        return Sample(self._fit(pixels, own=True), self._clock.now_ns(), self._sequence, time_s)
+            value = self.made(frame)
+        return Sample(value, self._clock.now_ns(), self._sequence, time_s)
+
+    def made(self, frame: Any) -> Any:
+        """A frame of PyAV as a sample has it: uint8 of the input's shape."""
+        pixels = self._colours.reformat(frame, format="rgb24").to_ndarray()
+        return self._fit(np.rot90(pixels, round(frame.rotation / 90)), own=True)
 
     def _decode(self) -> tuple[float, Any]:
         try:
@@ -104,7 +108,7 @@ class VideoFile:
                     self._first_s = time_s
                 return time_s - self._first_s, frame
         except SensorError as error:
-            raise StreamEnded(f"{error}; what comes after that is lost") from error  # not to be played from the start
+            raise StreamBroken(f"{error}; what comes after that is lost") from error  # not to be played from the start
         raise StreamEnded(f"{self.source} has been played to its end")
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ def test_damaged_frames_are_left_out_and_counted(mjpeg, damage):
 
 
 def test_a_frame_that_would_fill_the_memory_is_damaged_to_us(mjpeg, monkeypatch):
-    monkeypatch.setattr("sensorimotor.perception.media_source.MOST_PIXELS", 320 * 240)
+    monkeypatch.setattr("sensorimotor.perception.media_source.MAX_PIXELS", 320 * 240)
     with mjpeg.MjpegCamera(rate_hz=100) as camera, watching(camera.url) as stream:
         take(stream, 2)
         camera.size = (480, 640)
