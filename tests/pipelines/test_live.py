@@ -109,6 +109,19 @@ class Stage:
         return any(not command.held for command in list(self.commands))
 
 
+def made_to_hang(policy):
+    """Have the core hang from when the first event is set until the second is."""
+    step, hangs, go_on = policy.backend.step, threading.Event(), threading.Event()
+
+    def hanging(inputs):
+        if hangs.is_set():
+            assert go_on.wait(WAIT_S)
+        return step(inputs)
+
+    policy.backend.step = hanging
+    return hangs, go_on
+
+
 def test_it_holds_until_it_sees_and_then_acts_on_the_newest(fake):
     with Stage(fake()) as stage:
         assert eventually(lambda: len(stage.commands) > 3)
@@ -224,14 +237,7 @@ def test_nothing_that_a_screen_raises_ends_what_it_shows(fake):
 
 def test_a_stall_is_told_and_traced_while_it_lasts(fake):
     policy = fake()
-    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
-
-    def hanging(inputs):
-        if hangs.is_set():
-            assert go_on.wait(WAIT_S)
-        return step(inputs)
-
-    policy.backend.step = hanging
+    hangs, go_on = made_to_hang(policy)
     with Stage(policy, names=("camera",)) as stage:
         stage.sensors["camera"].put(frame(1))
         assert eventually(stage.acts)
@@ -246,14 +252,7 @@ def test_a_plan_goes_on_while_the_core_hangs_and_then_it_holds(fake):
         {"joint": State(size=1, max_age_s=60.0)}, Box([-9], [9]), Constant(np.zeros(1, np.float32)), 50.0, horizon=3
     )
     policy = fake(signature)
-    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
-
-    def hanging(inputs):
-        if hangs.is_set():
-            assert go_on.wait(WAIT_S)
-        return step(inputs)
-
-    policy.backend.step = hanging
+    hangs, go_on = made_to_hang(policy)
     with Stage(policy, names=("joint",), rules="missed_deadlines = 1", rate_hz=5.0) as stage:
         stage.sensors["joint"].put(np.full(1, 0.5, np.float32))
         assert eventually(stage.acts)
@@ -272,14 +271,7 @@ def test_a_plan_goes_on_while_the_core_hangs_and_then_it_holds(fake):
 
 def test_the_stop_is_heard_while_the_core_hangs(fake):
     policy = fake()
-    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
-
-    def hanging(inputs):
-        if hangs.is_set():
-            assert go_on.wait(WAIT_S)
-        return step(inputs)
-
-    policy.backend.step = hanging
+    hangs, go_on = made_to_hang(policy)
     with Stage(policy, names=("camera",), rules="missed_deadlines = 1000") as stage:
         stage.sensors["camera"].put(frame(1))
         assert eventually(stage.acts)
