@@ -94,7 +94,7 @@ def _bound(
     ort = runtime()
     providers = list(execution.providers)
     session = ort.InferenceSession(
-        one_node(operator, list(inputs)), execution.session_options(ort), providers=providers
+        one_node(operator, list(inputs), len(shape)), execution.session_options(ort), providers=providers
     )
     device = "cuda" if execution.providers[0] != CPU else "cpu"
     binding = session.io_binding()

@@ -53,14 +53,14 @@ class ColdStarts:
     resident_mb: float
 
 
-def cold_starts(source: str, step: Sensed, execution: Execution, n: int = STARTS) -> ColdStarts:
+def cold_starts(source: str, step: Sensed, execution: Execution, n: int | None = None) -> ColdStarts:
     """Start so many processes, one after another.
 
     Args:
         source: A bundle directory, or a bundled name.
         step: What the first decision sees.
         execution: How graphs are run.
-        n: How many.
+        n: How many, if not `STARTS`.
 
     Raises:
         SensorimotorError: One of them failed.
@@ -70,7 +70,7 @@ def cold_starts(source: str, step: Sensed, execution: Execution, n: int = STARTS
         with values.open("wb") as file:
             np.savez(file, allow_pickle=False, **step.observation)
         call = [sys.executable, "-c", PROGRAM, source, str(values), json.dumps(asdict(execution))]
-        started = [_start(call) for _ in range(n)]
+        started = [_start(call) for _ in range(n or STARTS)]
     rows = np.array([[after - before for before, after in zip(row, row[1:], strict=False)] for *row, _ in started])
     medians = np.median(rows, 0) / 1e9
     memory = float(np.median([mb for *_, mb in started]))

@@ -39,11 +39,11 @@ def node_flops(operator: str, inputs: Shapes, outputs: Shapes) -> int:
         weights = _of_rank(inputs, 3)
         return 2 * math.prod(weights[0]) * math.prod(weights[1][1:]) if len(weights) > 1 else 0
     if operator in RECURRENT:
-        sequence, *weights = _of_rank(inputs, 3)
+        sequence, *weights = _of_rank(inputs, 3) or [(0, 0, 0)]
         return 2 * sequence[0] * sequence[1] * sum(math.prod(one) for one in weights[:2])
     if operator == "MultiHeadAttention":
-        query, key, *_ = _of_rank(inputs, 3)
-        return 4 * math.prod(query) * key[-2]
+        sides = _of_rank(inputs, 3)
+        return 4 * math.prod(sides[0]) * sides[1][-2] if len(sides) > 1 else 0
     return 0
 
 

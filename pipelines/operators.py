@@ -1,15 +1,16 @@
 """What the graphs of a policy consist of: each node's operator, time, arithmetic, bytes, and where it really ran.
 
 ONNX Runtime says so itself, in the file that its profiler writes. It is asked in sessions of their own, since being
-watched makes them slower: once as they are, for the times, and once with weights left as they are in the file, because
-weights that were rearranged for speed have no shape any more.
+watched makes them slower: as they are, for the times; with weights that are not packed for speed, because those have no
+shape any more; and with channels that are not laid out in blocks, because those are padded, for the arithmetic and the
+weights that a graph needs.
 """
 
 import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,7 @@ from sensorimotor.pipelines.stage_timing import encoder_stage
 
 CALLS = 16
 """So many calls of each graph are kept to be run again."""
+UNPACKED = {"session.disable_prepacking": "1"}
 WARM_UPS, MOST_RUNS, LONGEST_S = 3, 200, 1.0
 Feeds = Mapping[str, np.ndarray]
 
@@ -40,7 +42,7 @@ class Node:
         operator: Its type.
         provider: The execution provider that runs it.
         ms: Mean time of a run (ms).
-        flops: Mean arithmetic of a run (see `node_flops`).
+        flops: Mean arithmetic of a run (see `node_flops`), that of padding among it.
         bytes: What it reads and writes, weights among it, in the mean of a run.
     """
 
@@ -60,6 +62,7 @@ class Graph:
         stage: Of a decision.
         file: In the bundle.
         nodes: In the order in which they run.
+        flops: Mean arithmetic of a run, without padding.
         bytes: Weights, inputs and outputs, each once: what has to be moved whatever is fused.
         weights: Bytes of the weights.
         ms: Mean time of a run while it is watched (ms).
@@ -68,14 +71,10 @@ class Graph:
     stage: str
     file: str
     nodes: tuple[Node, ...]
+    flops: float
     bytes: float
     weights: float
     ms: float
-
-    @property
-    def flops(self) -> float:
-        """Mean arithmetic of a run."""
-        return sum(node.flops for node in self.nodes)
 
     @property
     def providers(self) -> dict[str, int]:
@@ -152,22 +151,34 @@ def _calls(policy: Policy, shown: Shown) -> dict[str, list[Any]]:
 
 def _graph(bundle: Bundle, stage: str, file: str, calls: list[Any], execution: Execution) -> Graph:
     path = bundle.file(file)
-    timed, moved = _watched(path, calls, execution, {}), {"session.disable_prepacking": "1"}
-    shaped = _watched(path, calls, execution, moved, once=True)
-    sizes = {event.name: event for event in shaped.events}
-    durations: dict[str, list[float]] = defaultdict(list)
-    for event in timed.events:
-        durations[event.name].append(event.ms)
-    nodes, weights = [], 0.0
-    for first in {event.name: event for event in reversed(timed.events)}.values():
-        same = [event for event in shaped.events if event.name == first.name] or [first]
-        flops = float(np.mean([node_flops(one.operator, one.inputs, one.outputs) for one in same]))
-        size = float(np.mean([one.parameter_bytes + one.activation_bytes for one in same]))
-        weights += sizes.get(first.name, first).parameter_bytes
-        ms = sum(durations[first.name]) / timed.runs
-        nodes.append(Node(first.name, first.operator, first.provider, ms, flops, size))
-    nodes.reverse()
-    return Graph(stage, file, tuple(nodes), weights + timed.moved, weights, timed.ms)
+    timed = _watched(path, calls, execution)
+    unpacked = _by_node(_watched(path, calls, execution, UNPACKED, once=True).events)
+    plain = replace(execution, optimisation="extended") if execution.optimisation == "all" else execution
+    needed = _watched(path, calls, plain, UNPACKED, once=True)
+    nodes = []
+    for name, runs in _by_node(timed.events).items():
+        same = unpacked.get(name, runs)
+        nodes.append(
+            Node(
+                name,
+                runs[0].operator,
+                runs[0].provider,
+                ms=sum(one.ms for one in runs) / timed.runs,
+                flops=float(np.mean([one.flops for one in same])),
+                bytes=float(np.mean([one.parameter_bytes + one.activation_bytes for one in same])),
+            )
+        )
+    weights = float(sum(one[0].parameter_bytes for one in _by_node(needed.events).values()))
+    flops = sum(one.flops for one in needed.events) / needed.runs
+    return Graph(stage, file, tuple(nodes), flops, weights + timed.moved, weights, timed.ms)
+
+
+def _by_node(events: "Sequence[_Event]") -> "dict[str, list[_Event]]":
+    """Node → its runs; the nodes in the order in which they first ran."""
+    found: dict[str, list[_Event]] = defaultdict(list)
+    for event in events:
+        found[event.name].append(event)
+    return dict(found)
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,11 @@ class _Event:
     parameter_bytes: int
     activation_bytes: int
 
+    @property
+    def flops(self) -> int:
+        """Its arithmetic."""
+        return node_flops(self.operator, self.inputs, self.outputs)
+
 
 @dataclass(frozen=True)
 class _Watched:
@@ -195,14 +211,14 @@ class _Watched:
 
 
 def _watched(
-    path: Path, calls: list[Any], execution: Execution, entries: Mapping[str, str], *, once: bool = False
+    path: Path, calls: list[Any], execution: Execution, entries: Mapping[str, str] | None = None, *, once: bool = False
 ) -> _Watched:
     """Run a graph while ONNX Runtime keeps a record, and read that."""
     ort = runtime()
     with TemporaryDirectory(prefix="sensorimotor-profile-") as folder:
         options = execution.session_options(ort)
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "run")
-        for key, value in entries.items():
+        for key, value in (entries or {}).items():
             options.add_session_config_entry(key, value)
         session = ort.InferenceSession(str(path), options, providers=list(execution.providers))
         names = [one.name for one in session.get_inputs()]

@@ -105,7 +105,8 @@ def profile(
             "parameters": bundle.config["parameters"],
         },
         "shown": {"origin": shown.origin, "steps": len(shown.steps), "episodes": int(sum(shown.starts))},
-        "execution": asdict(execution) | {"threads_tried_ms": {str(count): ms for count, ms in tried.items()}},
+        "execution": asdict(execution)
+        | {"providers": list(execution.providers), "threads_tried_ms": {str(count): ms for count, ms in tried.items()}},
         "stages": {stage: latency(times.ms(stage)) for stage in (*times.stages, TOTAL)},
         "histograms": histograms({stage: ms for stage in (*times.stages, TOTAL) if len(ms := times.ms(stage))}),
         "timeline": {"typical": _spans(times.typical()), "slow": _spans(_at(times, SLOWEST))},

@@ -1,5 +1,6 @@
 """What a person sees on the terminal of where the milliseconds go."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ from sensorimotor.pipelines.check_table import amount
 from sensorimotor.pipelines.console import out, pairs
 from sensorimotor.pipelines.profile_words import duration, machine, operator_rows, stage_name, verdict, why
 
-WIDTH = 60
-"""Of the timeline (characters)."""
+LABEL, FIGURE, WIDEST = 20, 9, 60
+"""Characters of a line of the timeline: its name, its duration, and its bar at most."""
 OPERATORS = 8
 STAGE_STYLES = ("cyan", "green", "yellow", "magenta", "red", "bright_blue")
 
@@ -26,8 +27,7 @@ def profile_tables(report: dict[str, Any], html: str | None = None) -> None:
     out.print(_stages(report))
     out.print()
     for name, title in (("typical", "a typical decision"), ("slow", "one of the slowest in a hundred")):
-        out.print(_timeline(report["timeline"][name], title, report["stages"]))
-        out.print()
+        out.print(_timeline(report["timeline"][name], title, report["stages"]), soft_wrap=True)
     if report["throughput"]:
         out.print(_throughput(report["throughput"]))
         out.print()
@@ -44,12 +44,12 @@ def profile_tables(report: dict[str, Any], html: str | None = None) -> None:
 def _table(title: str, columns: Sequence[str], left: int = 1) -> Table:
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < left else "right")
+        table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
     return table
 
 
 def _stages(report: dict[str, Any]) -> Table:
-    table = _table("stages (ms)", ("stage", "p50", "95 % interval", "p90", "p95", "p99", "max", "n"))
+    table = _table("stages (ms)", ("stage", "p50", "± (µs)", "p90", "p95", "p99", "max", "n"))
     rows = {**report["stages"], "everything new": report["everything_new"]}
     for stage, one in rows.items():
         name = Text(stage_name(stage), style="bold" if stage == "total" else "")
@@ -58,27 +58,26 @@ def _stages(report: dict[str, Any]) -> Table:
             continue
         low, high = one["p50_ci95"]
         figures = (f"{one[key]:.3f}" for key in ("p90", "p95", "p99", "max"))
-        table.add_row(name, f"{one['p50']:.3f}", f"{low:.3f} – {high:.3f}", *figures, f"{one['n']:,}")
+        within = max(high - one["p50"], one["p50"] - low)
+        table.add_row(name, f"{one['p50']:.3f}", f"{within * 1e3:.1f}", *figures, f"{one['n']:,}")
     return table
 
 
-def _timeline(spans: Sequence[Mapping[str, Any]], title: str, stages: Mapping[str, Any]) -> Table:
+def _timeline(spans: Sequence[Mapping[str, Any]], title: str, stages: Mapping[str, Any]) -> Text:
     """Each stage on a line of its own, where and as long as it was."""
-    whole = sum(span["ms"] for span in spans)
-    table = Table.grid(padding=(0, 1))
-    table.add_row(Text(f"{title}: {duration(whole)}", style="italic"))
+    whole, width = sum(span["ms"] for span in spans), max(10, min(WIDEST, out.width - LABEL - FIGURE - 4))
     styles = dict(zip((name for name in stages if name != "total"), STAGE_STYLES * 4, strict=False))
+    drawn = Text(f"{title}: {duration(whole)}\n", style="")
     for stage in dict.fromkeys(span["stage"] for span in spans):
-        here = [span for span in spans if span["stage"] == stage]
-        bar = Text()
+        here, at = [span for span in spans if span["stage"] == stage], 0
+        drawn.append(f"{stage_name(stage)[:LABEL]:>{LABEL}} ")
         for span in here:
-            start = round(span["start_ms"] / whole * WIDTH)
-            stop = max(start + 1, round((span["start_ms"] + span["ms"]) / whole * WIDTH))
-            bar.append(" " * (start - len(bar)) + "█" * (stop - max(start, len(bar))), styles[stage])
-        ms = sum(span["ms"] for span in here)
-        bar.truncate(WIDTH + 1, pad=True)
-        table.add_row(Text(f"{stage_name(stage):>20} ").append(bar).append(f" {duration(ms):>8}"))
-    return table
+            start = max(at, min(width - 1, round(span["start_ms"] / whole * width)))
+            stop = max(start + 1, round((span["start_ms"] + span["ms"]) / whole * width))
+            drawn.append(" " * (start - at)).append("█" * (stop - start), styles[stage])
+            at = stop
+        drawn.append(" " * (width + 1 - at) + f"{duration(sum(span['ms'] for span in here)):>{FIGURE}}\n")
+    return drawn
 
 
 def _throughput(told: Mapping[str, Any]) -> Table:
@@ -91,27 +90,22 @@ def _throughput(told: Mapping[str, Any]) -> Table:
             duration(one["ms"]["p50"]),
             duration(one["ms"]["p99"]),
             f"{one['resident_mb']:,.0f} MB",
-            Text("◀ knee: more rows gain little" if at_knee else "", style="bold"),
+            Text("◀ knee" if at_knee else "", style="bold"),
         )
     return table
 
 
 def _limits(graphs: Sequence[Mapping[str, Any]]) -> Table:
-    columns = ("graph", "bound by", "FLOP", "bytes", "at least", "takes", "attained", "nodes run on")
-    table = _table("the limit of this machine", columns, left=2)
+    table = _table("the limit of this machine", ("graph", "FLOP", "bytes", "at least", "for", "takes", "attained"))
     for one in graphs:
-        where = ", ".join(
-            f"{name.removesuffix('ExecutionProvider')} {count}" for name, count in one["providers"].items()
-        )
         table.add_row(
-            Text(one["file"]),
-            one["bound"],
+            Text(stage_name(one["stage"])),
             amount(one["flops"]),
             f"{amount(one['bytes'])}B",
             duration(one["floor_ms"]),
+            "FLOP" if one["bound"] == "arithmetic" else "bytes",
             duration(one["p50_ms"]),
             "–" if one["attained"] is None else f"{one['attained']:.0%}",
-            where,
         )
     return table
 
@@ -122,13 +116,13 @@ def _operators(graphs: Sequence[Mapping[str, Any]]) -> Table:
     )
     for row in operator_rows(graphs)[:OPERATORS]:
         speed = f"{row['flops_s'] / 1e9:.1f}" if row["flops_s"] else "–"
-        table.add_row(row["operator"], Text(row["file"]), str(row["nodes"]), f"{row['share']:.0%}", speed)
+        table.add_row(row["operator"], Text(stage_name(row["stage"])), str(row["nodes"]), f"{row['share']:.0%}", speed)
     return table
 
 
 def _compare(contenders: Sequence[Mapping[str, Any]]) -> Table:
     table = _table(
-        "the same policy, in turns", ("run by", "p50 (ms)", "p99", "runtime = 1", "95 % interval", "differs by")
+        "the same policy, in turns", ("run by", "p50 (ms)", "p99", "ours = 1", "95 % interval", "differs by")
     )
     for one in contenders:
         if one["why_not"]:
@@ -144,7 +138,9 @@ def _compare(contenders: Sequence[Mapping[str, Any]]) -> Table:
 def _rest(report: dict[str, Any]) -> dict[str, str | Text]:
     cold, idle = report["cold_start"], report["after_idle"]
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in cold["parts_s"].items())
-    ceilings, shown = report["ceilings"], report["shown"]
+    ceilings, shown, ran = report["ceilings"], report["shown"], Counter[str]()
+    for graph in report["graphs"]:
+        ran.update(graph["providers"])
     return {
         "first call": duration(report["first_call_ms"]),
         "after idle": f"{duration(idle['p50'])} after {idle['idle_s']:g} s, everything new (n = {idle['n']})",
@@ -154,5 +150,6 @@ def _rest(report: dict[str, Any]) -> dict[str, str | Text]:
         "shown": f"{shown['origin']}, {shown['steps']} steps of {shown['episodes']} episodes",
         "machine at best": f"{ceilings['gemm_flops_s'] / 1e9:.0f} GFLOP/s in a matrix product, "
         f"{ceilings['memory_bytes_s'] / 1e9:.0f} GB/s in a copy of memory",
+        "nodes run by": ", ".join(f"{provider} ({count})" for provider, count in ran.items()),
         "measured on": machine(report),
     }

@@ -109,12 +109,16 @@ def round_steps(highest: float, most: int = 5) -> list[float]:
 
 
 def decades(low: float, high: float) -> list[float]:
-    """The powers of ten between two values, or 1, 2 and 5 of each where they are few.
+    """The powers of ten between two values; where they are few, also their doubles and halves, or all their multiples.
 
     >>> decades(0.05, 200), decades(3, 30)
     ([0.1, 1.0, 10.0, 100.0], [5.0, 10.0, 20.0])
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    tens = [10.0**power for power in range(first, last + 1)]
-    inside = [ten for ten in tens if low <= ten <= high]
-    return inside if len(inside) > 2 else [f * ten for ten in tens for f in (1, 2, 5) if low <= f * ten <= high]
+    ticks: list[float] = []
+    for factors in ((1,), (1, 2, 5), range(1, 10)):
+        every = (factor * 10.0**power for power in range(first, last + 1) for factor in factors)
+        ticks = [tick for tick in every if low <= tick <= high]
+        if len(ticks) > 2:
+            break
+    return ticks
