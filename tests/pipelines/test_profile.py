@@ -5,7 +5,7 @@ import pytest
 
 from sensorimotor.errors import UsageError
 from sensorimotor.models.execution import Execution
-from sensorimotor.pipelines import ceilings
+from sensorimotor.pipelines import ceilings, cold_start, operators
 from sensorimotor.pipelines import profile as module
 from sensorimotor.pipelines.profile import budget, profile
 from sensorimotor.pipelines.stage_timing import Span, StageTimes
@@ -18,16 +18,19 @@ KEYS = {
 STAGES = ["prepare", "encode.camera", "encode.mic", "encode.instruction", "core", "decide", "guards", "total"]
 
 
-@pytest.fixture
-def brief(monkeypatch):
+@pytest.fixture(scope="module")
+def brief():
     """Measure as little as possible."""
-    monkeypatch.setattr(module, "IDLES", 1)
-    monkeypatch.setattr(ceilings, "SIDES", {"CPUExecutionProvider": 64, "AzureExecutionProvider": 64})
-    monkeypatch.setattr(ceilings, "LONGEST_S", 0.01)
-    monkeypatch.setattr("sensorimotor.pipelines.cold_start.STARTS", 1)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(module, "IDLES", 1)
+        monkeypatch.setattr(ceilings, "SIDES", {"CPUExecutionProvider": 64})
+        monkeypatch.setattr(ceilings, "LONGEST_S", 0.01)
+        monkeypatch.setattr(operators, "LONGEST_S", 0.1)
+        monkeypatch.setattr(cold_start, "STARTS", 1)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def report(tiny_bundle, brief):
     slept = []
     made = profile(str(tiny_bundle), execution=Execution(), batches=(1, 3), decisions=50, sleep=slept.append)
@@ -78,7 +81,7 @@ def test_where_it_is_not_the_stage_is_named_that_the_slowest_ones_spend_their_ti
     assert told["head_room"] < 1
 
 
-def test_nodes_that_would_run_elsewhere_are_an_error_that_names_them(tiny_bundle):
+def test_nodes_that_would_run_elsewhere_are_an_error_that_names_them(tiny_bundle, brief):
     """The provider is in the build of ONNX Runtime for CPUs, and runs none of these operators."""
     available = module.Execution(("AzureExecutionProvider",))
     with pytest.raises(UsageError) as told:
