@@ -364,7 +364,7 @@ def profiled() -> str:
         "",
         f"{held['rate_hz']:g} decisions a second are {answer}, with {held['head_room']:.1f} times the time that 99 of "
         f"100 take. *At least*: what {best['gemm_flops_s'] / 1e9:.0f} GFLOP/s and copies of as many bytes allow, "
-        f"measured in the same run. In turns, {' and '.join(others)} (median of {report['compare'][0]['turns']} turns). "
+        f"measured in the same run. In turns, {' and '.join(others)} (median of {report['compare'][0]['turns']}). "
         f"{_setting(report)}.",
     ]
     return "\n".join(lines)

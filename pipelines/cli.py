@@ -432,7 +432,7 @@ def profile(
         str, typer.Option(help="Sizes of batches, e.g. `1,2,4`; `none` leaves them out.")
     ] = "1,2,4,8,16,32",
     recording: Annotated[
-        Path | None, typer.Option(help="Show it this recording or manifest instead of its golden set.")
+        str | None, typer.Option(help="Show it this instead of its golden set: a recording, a table, a video, …")
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with the same policy in torch and torch.compile.")

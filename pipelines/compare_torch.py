@@ -15,7 +15,7 @@ import torch
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
-from sensorimotor.pipelines.shown import Shown, golden_shown, open_recorded
+from sensorimotor.pipelines.shown import Shown, golden_shown, recorded_shown
 from sensorimotor.pipelines.stage_timing import TOTAL, measure
 from sensorimotor.pipelines.turns import Job, outputs
 
@@ -41,7 +41,7 @@ def _policy(bundle: Bundle, compiled: bool) -> Policy:
 
 
 def _shown(bundle: Bundle, job: Job) -> Shown:
-    return open_recorded(job.recording, bundle.signature) if job.recording else golden_shown(bundle)
+    return recorded_shown(job.recording, bundle.signature) if job.recording else golden_shown(bundle)
 
 
 def _answer(question: str, policy: Policy, shown: Shown, turn: int) -> Any:

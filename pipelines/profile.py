@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from sensorimotor.pipelines.cold_start import cold_starts
 from sensorimotor.pipelines.hardware import describe_machine, resident_mb, today, usable_cores, versions
 from sensorimotor.pipelines.latency import histograms, latency
 from sensorimotor.pipelines.operators import Graph, foreign_nodes, graphs_of
-from sensorimotor.pipelines.shown import Shown, golden_shown, open_recorded
+from sensorimotor.pipelines.shown import Shown, golden_shown, recorded_shown
 from sensorimotor.pipelines.stage_timing import TOTAL, Span, StageTimes, measure
 from sensorimotor.pipelines.throughput import Batch, knee, throughput
 from sensorimotor.pipelines.turns import Contender, compare, ratios
@@ -40,7 +39,7 @@ def profile(
     threads: int | None = 1,
     batches: Sequence[int] = (),
     rate_hz: float | None = None,
-    recording: Path | None = None,
+    recording: str | None = None,
     with_torch: bool = False,
     decisions: int = DECISIONS,
     told: Told = lambda sentence: None,
@@ -54,7 +53,7 @@ def profile(
         threads: Inside one operator; None: as many as prove quickest.
         batches: Sizes of batches to find the throughput of.
         rate_hz: Decisions a second to hold it against; None: those of its signature.
-        recording: What it is shown, in place of its golden set.
+        recording: What it is shown, in place of its golden set: whatever `batch` reads.
         with_torch: Whether to compare with the same policy in torch.
         decisions: How many are timed, if there is time for them.
         told: Takes what is being done.
@@ -69,7 +68,7 @@ def profile(
         DataError: The recording does not fit the policy.
     """
     bundle = Bundle.load(source)
-    shown = open_recorded(recording, bundle.signature) if recording else golden_shown(bundle)
+    shown = recorded_shown(recording, bundle.signature) if recording else golden_shown(bundle)
     told("loading")
     tried: dict[int, float] = {}
     if threads is None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from queue import Empty, Queue
 from tempfile import TemporaryFile
 from typing import Any, Self
@@ -46,20 +45,19 @@ class Job:
     """
 
     policy: str
-    recording: Path | None
+    recording: str | None
     threads: int
     turn: int
     compiled: bool
 
     def to_json(self) -> str:
         """All of it in one word."""
-        return json.dumps(asdict(self) | {"recording": str(self.recording) if self.recording else None})
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
-        said = json.loads(text)
-        return cls(**(said | {"recording": Path(said["recording"]) if said["recording"] else None}))
+        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def compare(
     policy: Policy,
     shown: Shown,
     execution: Execution,
-    recording: Path | None = None,
+    recording: str | None = None,
     told: Callable[[str], object] = lambda sentence: None,
 ) -> list[Contender]:
     """Take turns with eager torch and with `torch.compile`; the first of the result is the runtime itself.

@@ -22,9 +22,7 @@ def few_turns(monkeypatch):
 
 @pytest.mark.parametrize("recording", [None, "demos/a"])
 def test_a_job_can_be_given_to_another_process(recording):
-    from pathlib import Path
-
-    job = Job("bundles/a", Path(recording) if recording else None, 2, 100, compiled=True)
+    job = Job("bundles/a", recording, 2, 100, compiled=True)
     assert Job.from_json(job.to_json()) == job
 
 
@@ -82,7 +80,7 @@ def test_a_process_that_is_not_ready_in_time_is_left_out(bundle, few_turns, monk
 
 def test_a_recording_that_the_other_process_cannot_read_is_why(bundle, few_turns, tmp_path):
     policy, shown = Policy.load(bundle.path), golden_shown(bundle)
-    _, eager, _ = compare(bundle, policy, shown, ONE_THREAD, tmp_path / "nothing.csv")
+    _, eager, _ = compare(bundle, policy, shown, ONE_THREAD, str(tmp_path / "nothing.csv"))
     assert "DataError" in eager.why_not
 
 
