@@ -20,10 +20,11 @@ import numpy as np
 from sensorimotor.models.backend import Backend, CoreInput, CoreOutput
 from sensorimotor.models.bundle import CORE, Bundle, encoder_file
 from sensorimotor.models.execution import Execution
-from sensorimotor.models.onnx_backend import core_feeds, runtime
+from sensorimotor.models.onnx_backend import OnnxBackend, core_feeds, runtime
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.flops import node_flops
 from sensorimotor.pipelines.shown import Shown
+from sensorimotor.pipelines.stage_timing import CORE as CORE_STAGE
 from sensorimotor.pipelines.stage_timing import encoder_stage
 
 CALLS = 16
@@ -85,17 +86,16 @@ class Graph:
         return found
 
 
-def graphs_of(bundle: Bundle, policy: Policy, shown: Shown, execution: Execution) -> list[Graph]:
+def graphs_of(bundle: Bundle, shown: Shown, execution: Execution) -> list[Graph]:
     """All graphs of a policy, run again on what decisions give them.
 
     Args:
         bundle: Its files.
-        policy: The same policy, loaded.
         shown: What the decisions see.
         execution: How graphs are run.
     """
-    calls = _calls(policy, shown)
-    files = {encoder_stage(name): encoder_file(name) for name in bundle.signature.names} | {"core": CORE}
+    calls = _calls(bundle, shown)
+    files = {encoder_stage(name): encoder_file(name) for name in bundle.signature.names} | {CORE_STAGE: CORE}
     return [_graph(bundle, stage, file, calls[stage], execution) for stage, file in files.items() if calls[stage]]
 
 
@@ -130,23 +130,18 @@ class _Listening:
         return self.backend.empty_tokens(name)
 
 
-def _calls(policy: Policy, shown: Shown) -> dict[str, list[Any]]:
-    """Stage → what its graph is given, in decisions spread over all that is shown."""
-    heard: list[_Listening] = []
-
-    def wrap(backend: Backend) -> Backend:
-        heard.append(_Listening(backend))
-        return heard[0]
-
-    listening = policy.on(wrap)
+def _calls(bundle: Bundle, shown: Shown) -> dict[str, list[Any]]:
+    """Stage → what its graph is given, in decisions on the CPU that are spread over all that is shown."""
+    heard = _Listening(OnnxBackend(bundle))
+    listening = Policy(bundle.signature, heard, bundle.tokenizer())
     firsts = [i for i, start in enumerate(shown.starts) if start]
     for first in firsts[:: max(1, len(firsts) // CALLS)][:CALLS]:  # where all is new
         listening.reset()
         step = shown.steps[first]
         listening.act(step.observation, ages_s=step.ages_s)
-    calls: dict[str, list[Any]] = {encoder_stage(name): heard[0].encoders[name] for name in policy.signature.names}
-    names = policy.signature.names
-    return calls | {"core": [core_feeds(names, inputs) for inputs in heard[0].cores]}
+    names = bundle.signature.names
+    calls: dict[str, list[Any]] = {encoder_stage(name): heard.encoders[name] for name in names}
+    return calls | {CORE_STAGE: [core_feeds(names, inputs) for inputs in heard.cores]}
 
 
 def _graph(bundle: Bundle, stage: str, file: str, calls: list[Any], execution: Execution) -> Graph:

@@ -86,7 +86,7 @@ def profile(
     memory_mb = resident_mb()
     sizes = throughput(policy, shown, batches, lambda done: told("deciding in batches")) if batches else []
     told("running every operator")
-    graphs = graphs_of(bundle, policy, shown, execution)
+    graphs = graphs_of(bundle, shown, execution)
     _require_own(graphs, execution)
     told("measuring this machine")
     ceilings = measure_ceilings(execution, [graph.bytes for graph in graphs])
@@ -156,7 +156,7 @@ def _load(bundle: Bundle, shown: Shown, execution: Execution) -> Policy:
         if execution.fallback or execution.providers[0] == CPU:
             raise
         anywhere = replace(execution, fallback=True)
-        _require_own(graphs_of(bundle, Policy.load(bundle.path, execution=anywhere), shown, anywhere), execution)
+        _require_own(graphs_of(bundle, shown, anywhere), execution)
         raise
 
 

@@ -103,7 +103,7 @@ def round_steps(highest: float, most: int = 5) -> list[float]:
     if highest <= 0:
         return [0.0]
     rough = highest / most
-    scale = 10 ** math.floor(math.log10(rough))
+    scale = 10.0 ** math.floor(math.log10(rough))
     step = next(scale * factor for factor in (1, 2, 2.5, 5, 10) if scale * factor >= rough * 0.999)
     return [step * i for i in range(int(highest / step * 1.0001) + 1)]
 

@@ -20,9 +20,7 @@ def bundle(tiny_bundle):
 
 @pytest.fixture(scope="module")
 def graphs(bundle):
-    from sensorimotor.models.policy import Policy
-
-    return graphs_of(bundle, Policy.load(bundle.path), golden_shown(bundle), ONE_THREAD)
+    return graphs_of(bundle, golden_shown(bundle), ONE_THREAD)
 
 
 def test_every_graph_of_a_bundle_is_there(graphs):
