@@ -24,6 +24,19 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def multiplies_bytes() -> bool:
+    """Whether the processor has dot products of bytes that add up in 32 bits (VNNI on x86, DotProd on ARM)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool({"avx512_vnni", "avx_vnni", "asimddp"} & set(cpuinfo.read_text().split()))
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python, of this library and of `packages`; those that are not installed are left out."""
     found = {"python": platform.python_version()}
