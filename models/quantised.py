@@ -49,29 +49,35 @@ def quantise(bundle: Bundle, directory: Path, *, reduce_range: bool) -> dict[str
     quantization = library("onnxruntime.quantization", "onnx", "tune", "quantising")
     made = {}
     for file in graph_files(bundle):
-        model = onnx.load(str(bundle.file(file)))
+        with _named(bundle.file(file)):
+            model = onnx.load(str(bundle.file(file)))
         large, small = _matrix_products(model.graph)
         if not large:
             continue
         target = directory / quantised_name(file)
-        with replacing(target) as aside, _quiet():
-            try:
-                quantization.quantize_dynamic(
-                    model,
-                    str(aside),
-                    op_types_to_quantize=["MatMul"],
-                    per_channel=True,
-                    reduce_range=reduce_range,
-                    nodes_to_exclude=small,
-                    extra_options={"MatMulConstBOnly": True},
-                )
-            except OSError:
-                raise
-            except Exception as error:  # noqa: BLE001 (it raises whatever a graph makes it stumble over)
-                reason = " ".join(str(error).split())
-                raise QuantisationError(f"{bundle.file(file)} cannot be quantised: {reason}") from error
+        with replacing(target) as aside, _named(bundle.file(file)), _quiet():
+            quantization.quantize_dynamic(
+                model,
+                str(aside),
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                reduce_range=reduce_range,
+                nodes_to_exclude=small,
+                extra_options={"MatMulConstBOnly": True},
+            )
         made[file] = target
     return made
+
+
+@contextmanager
+def _named(graph: Path) -> Iterator[None]:
+    """While inside, what goes wrong is said of this graph."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the quantiser raises whatever a graph makes it stumble over)
+        raise QuantisationError(f"{graph} cannot be quantised: {' '.join(str(error).split())}") from error
 
 
 def _matrix_products(graph: Any) -> tuple[list[str], list[str]]:
