@@ -133,7 +133,9 @@ def run(
             where=str(guards or "guards"),
         )
         kept = (
-            stack.enter_context(_trace(trace, policy, execution, sensors, actuator, clock, tell, rules, rate_hz, follow))
+            stack.enter_context(
+                _trace(trace, policy, execution, sensors, actuator, clock, tell, rules, rate_hz, follow)
+            )
             if trace
             else None
         )

@@ -388,7 +388,7 @@ def traced(path, *executions):
     for stated in executions:
         more = {} if stated is None else {"execution": stated}
         with TraceWriter(
-            path, everything(), policy="0", sensors={}, actuator="none", clock=MonotonicClock(), more=more
+            path, everything(), policy="0", sensors={}, actuator="none", clock=MonotonicClock(), told=print, more=more
         ):
             pass
     return path
