@@ -21,7 +21,7 @@ def race(
         champion: What is to be beaten; it takes part in every turn.
         challengers: Different names.
         measure: Runs one turn.
-        going: Whether there is time left; asked after each turn of all. One turn of all is always measured.
+        going: Whether there is time left; asked after each turn of all, once there are enough to say anything.
 
     Returns:
         Challenger → its gain over the champion.
@@ -36,7 +36,7 @@ def race(
         for _ in range(turns):
             take_turns([champion, *left], turn, measure, costs)
             turn += 1
-            if not going():
+            if turn >= FEWEST and not going():
                 return gains()
         if len(left) == 1 and turn > FEWEST:
             break

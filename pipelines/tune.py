@@ -65,7 +65,7 @@ def tune(
     Args:
         source: A bundle directory, or the name of a bundled policy.
         objective: `latency`, one decision at a time at the policy's rate, or `throughput`, rows a second.
-        seconds: How long to measure, roughly; replaying and playing come on top.
+        seconds: How long to measure, roughly; whoever races has a few turns at least. Replays and episodes come on top.
         batch: Rows of a batch, for throughput.
         env: An environment in which success must stay within noise.
         episodes: How many are played there, each way.

@@ -56,9 +56,14 @@ def test_a_single_challenger_is_measured_longer_than_a_glance(measured):
 def test_when_the_time_is_over_it_ends_after_a_turn_of_all(measured):
     left = iter([True, True, False])
     gains = race("champion", ["half", "near"], measured, lambda: next(left))
-    assert len(measured.turns) == 3 * 3
-    assert gains["half"] == gain([10, 20, 30], [5, 10, 15])
-    assert winner(gains) is None  # three pairs prove nothing
+    assert sum(name == "champion" for name, _ in measured.turns) == FEWEST + 2
+    assert gains["half"] == gain([10, 20, 30] * 3, [5, 10, 15, 5, 10, 15, 5, 10])
+
+
+def test_everybody_has_as_many_turns_as_it_takes_to_say_anything(measured):
+    gains = race("champion", ["half", "near"], measured, lambda: False)
+    assert len(measured.turns) == 3 * FEWEST
+    assert winner(gains) == "half"
 
 
 def test_without_challengers_there_is_no_race(measured):

@@ -10,6 +10,7 @@ from sensorimotor.models.execution import AS_IT_COMES, ONE_THREAD, Execution
 from sensorimotor.models.golden import replay
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.pipelines.decision_cost import SPUN_S, Turn
+from sensorimotor.pipelines.paired import FEWEST
 from sensorimotor.pipelines.paired_success import PairedSuccess
 from sensorimotor.pipelines.shown import Shown
 from sensorimotor.pipelines.tune import find
@@ -166,10 +167,11 @@ def test_time_is_kept(search):
     assert 5 <= found.machine.now_s <= 11
 
 
-def test_without_time_nothing_is_believed(search):
-    found = search(costs(threads=0.1, graphs=0.1))
+def test_without_time_everybody_still_has_a_few_turns(search):
+    found = search(costs(threads=0.1, graphs=0.1, arena=1.1))
     find(found, INT8, 1e-9, 2, lambda _: None)
-    assert found.best == DEFAULT
+    assert found.best == "2 threads, int8 core"
+    assert min(len(one.turns) for one in found.candidates.values()) == FEWEST
 
 
 def test_who_comes_after_threads_that_spin_waits_for_them_to_rest(search):
