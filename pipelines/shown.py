@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.errors import BundleError, DataError
+from sensorimotor.files import expanded
 from sensorimotor.models.bundle import GOLDEN, Bundle
 from sensorimotor.models.golden import load_golden
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed, latched
-from sensorimotor.pipelines.contract import feature_of
 from sensorimotor.pipelines.episodes import Source
 from sensorimotor.pipelines.observed import observed
+from sensorimotor.pipelines.table import missing_column
 
 MOST_STEPS = 2000
 MOST_BYTES = 2**29
@@ -98,9 +99,12 @@ def open_recorded(path: Path, signature: Signature) -> Shown:
     Raises:
         DataError: There is none, it is damaged, or it does not fit the policy.
     """
-    from sensorimotor.pipelines.sources import source_at
+    from sensorimotor.pipelines.lerobot import LeRobotSource
+    from sensorimotor.pipelines.manifest import ManifestSource
 
-    return recorded_shown(source_at(path), signature, str(path))
+    path = expanded(path)
+    source = LeRobotSource(path) if path.is_dir() else ManifestSource(path)
+    return recorded_shown(source, signature, str(path))
 
 
 def _features(source: Source, signature: Signature, where: str) -> dict[str, str]:
@@ -118,7 +122,7 @@ def _features(source: Source, signature: Signature, where: str) -> dict[str, str
     critical = [name for name, modality in signature.inputs.items() if modality.critical]
     for name in critical or ([] if features else signature.names[:1]):
         if name not in features:
-            feature_of(source, name, where)  # raises, and suggests the nearest
+            raise missing_column(Path(where), name, list(source.features))
     return features
 
 

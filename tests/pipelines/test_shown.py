@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sensorimotor.actions.space import Discrete
-from sensorimotor.errors import BundleError, DataError, RecipeError
+from sensorimotor.errors import BundleError, DataError
 from sensorimotor.models.bundle import GOLDEN, Bundle
 from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.modality import State, Text
@@ -83,7 +83,7 @@ def test_an_input_that_was_not_recorded_is_missing():
 
 
 def test_a_critical_input_that_was_not_recorded_is_an_error_that_suggests_the_nearest():
-    with pytest.raises(RecipeError, match="demos: the data have no 'joints'; did you mean 'joint_s'"):
+    with pytest.raises(DataError, match="demos has no column 'joints'; did you mean 'joint_s'"):
         recorded_shown(source(joints="joint_s"), SIGNATURE, "demos")
 
 
