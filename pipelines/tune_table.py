@@ -44,7 +44,9 @@ def tune_table(report: dict[str, Any]) -> None:
             lines[f"not {one['name']}"] = one["rejected"]
     for number, note in enumerate(report["notes"]):
         lines["note" if number == 0 else " " * number] = note
-    lines["profile"] = f"{report['profile']}, which `sensorimotor run` picks up"
+    lines["profile"] = report["profile"]
+    if report["objective"] == "latency":
+        lines["profile"] += ", which `sensorimotor run` picks up"
     out.print(pairs(lines))
 
 
