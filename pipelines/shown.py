@@ -6,26 +6,20 @@ Never noise: how long a decision takes depends on what is new in it, how long it
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sensorimotor.errors import BundleError, DataError
-from sensorimotor.files import expanded
 from sensorimotor.models.bundle import GOLDEN, Bundle
 from sensorimotor.models.golden import load_golden
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed, latched
-from sensorimotor.pipelines.episodes import Source
-from sensorimotor.pipelines.observed import observed
-from sensorimotor.pipelines.table import missing_column
+from sensorimotor.pipelines.batch_input import InputSpec, Unreadable, open_input
 
 MOST_STEPS = 2000
 MOST_BYTES = 2**29
 """So much of a recording is held in memory; the steps are gone through again until there are enough."""
-KINDS = {"image": ("image",), "audio": ("audio",), "text": ("text", "choice"), "state": ("vector",)}
-"""Kind of an input → the kinds of features that it can come from."""
 
 
 @dataclass(frozen=True)
@@ -57,73 +51,38 @@ def golden_shown(bundle: Bundle) -> Shown:
     return Shown("golden set", _numbered(steps, bundle.signature), [True, *starts[1:]])
 
 
-def recorded_shown(source: Source, signature: Signature, where: str) -> Shown:
-    """The steps of a recording, from its first episode on, as a policy would have seen them live.
+def recorded_shown(where: str, signature: Signature) -> Shown:
+    """The steps of a recording, a table or media files, from the first episode on, as `batch` would decide on them.
 
     Args:
-        source: The recording. An input comes from the feature of its name, or else from the only one that has its name
-            at the end: `observation.images.front` for `front`.
+        where: What to read; see `InputSpec`.
         signature: Of the policy.
-        where: What the recording is called in messages.
 
     Raises:
-        DataError: No feature fits an input that must be there, or none fits any, or no step has a value.
+        DataError: There are no such data, they do not fit the policy, or no step has anything that it takes.
+        MissingExtraError: A library is not installed.
     """
-    features = _features(source, signature, where)
+    opened = open_input(InputSpec(where), signature)
     steps, starts, held = list[Sensed](), list[bool](), 0
-    for number in range(len(source)):
-        episode = source.episode(number)
-        seen = {
-            name: observed(episode, feature, source.features[feature], signature.inputs[name])
-            for name, feature in features.items()
-        }
+    wrong: Unreadable | None = None
+    for episode in range(len(opened)):
         start = True
-        for step in range(len(episode.times_s)):
-            here = {name: int(one.value[step]) for name, one in seen.items() if one.value[step] >= 0}
-            if not here:
-                continue
-            values = {name: seen[name].values.read([value])[0] for name, value in here.items()}
-            steps.append(Sensed(values, {name: float(seen[name].age_s[step]) for name in here}, here))
-            starts.append(start)
-            start, held = False, held + sum(getattr(value, "nbytes", 0) for value in values.values())
-            if len(steps) >= MOST_STEPS or held > MOST_BYTES:
-                return Shown(where, steps, starts)
+        try:
+            for step in opened.lived(episode):
+                if step.refused or not step.seen.observation:
+                    continue
+                steps.append(step.seen)
+                starts.append(start)
+                start = False
+                held += sum(getattr(value, "nbytes", 0) for value in step.seen.observation.values())
+                if len(steps) >= MOST_STEPS or held > MOST_BYTES:
+                    return Shown(where, steps, starts)
+        except Unreadable as error:
+            wrong = wrong or error
     if not steps:
-        raise DataError(f"{where}: no step has a value of {', '.join(features)}: there is nothing to be timed on")
+        reason = f": {wrong}" if wrong else f" has a value of {', '.join(opened.fed)}"
+        raise DataError(f"{where}: no step{reason}; there is nothing to be timed on")
     return Shown(where, steps, starts)
-
-
-def open_recorded(path: Path, signature: Signature) -> Shown:
-    """The recording in a directory, or a manifest; see `recorded_shown`.
-
-    Raises:
-        DataError: There is none, it is damaged, or it does not fit the policy.
-    """
-    from sensorimotor.pipelines.lerobot import LeRobotSource
-    from sensorimotor.pipelines.manifest import ManifestSource
-
-    path = expanded(path)
-    source = LeRobotSource(path) if path.is_dir() else ManifestSource(path)
-    return recorded_shown(source, signature, str(path))
-
-
-def _features(source: Source, signature: Signature, where: str) -> dict[str, str]:
-    """Input → the feature that it comes from."""
-    features = {}
-    for name, modality in signature.inputs.items():
-        ends = [one for one in source.features if one.rpartition(".")[2] == name]
-        feature = name if name in source.features else ends[0] if len(ends) == 1 else None
-        if feature is None:
-            continue
-        kind = source.features[feature].kind
-        if kind not in KINDS[modality.kind]:
-            raise DataError(f"{where}: expected {feature} to be {modality}, found {kind}")
-        features[name] = feature
-    critical = [name for name, modality in signature.inputs.items() if modality.critical]
-    for name in critical or ([] if features else signature.names[:1]):
-        if name not in features:
-            raise missing_column(Path(where), name, list(source.features))
-    return features
 
 
 def _numbered(steps: Sequence[Sensed], signature: Signature) -> list[Sensed]:

@@ -1,7 +1,6 @@
+import json
 from itertools import pairwise
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from sensorimotor.actions.space import Discrete
@@ -9,36 +8,8 @@ from sensorimotor.errors import BundleError, DataError
 from sensorimotor.models.bundle import GOLDEN, Bundle
 from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.modality import State, Text
-from sensorimotor.pipelines.episodes import Feature
+from sensorimotor.pipelines import shown as module
 from sensorimotor.pipelines.shown import golden_shown, recorded_shown
-
-SIGNATURE = Signature(
-    {"joints": State(size=2, critical=True), "instruction": Text()}, Discrete(2, ("wait", "go")), Constant("wait"), 10.0
-)
-
-
-def source(kind="vector", joints="joints", instruction="instruction", texts=((0.0, "go"), (0.2, "wait"))):
-    """Two episodes of three steps, 0.1 s apart."""
-    times_s = np.array([0.0, 0.1, 0.2])
-    vectors = [np.full(2, i, np.float32) for i in range(3)]
-    tracks = {
-        joints: SimpleNamespace(times_s=times_s, read=lambda numbers: [vectors[i] for i in numbers]),
-        instruction: SimpleNamespace(
-            times_s=np.array([at for at, _ in texts]), read=lambda numbers: [texts[i][1] for i in numbers]
-        ),
-    }
-    episode = SimpleNamespace(name="an episode", times_s=times_s, track=lambda feature, rate=None: tracks[feature])
-
-    class Two:
-        features = {joints: Feature(kind, (2,)), instruction: Feature("text")}  # noqa: RUF012
-
-        def __len__(self):
-            return 2
-
-        def episode(self, number):
-            return episode
-
-    return Two()
 
 
 def test_the_golden_set_is_shown_as_live_sensors_would_have_shown_it(tiny_bundle):
@@ -60,40 +31,58 @@ def test_a_bundle_without_a_golden_set_is_refused_with_a_word_on_what_to_do(bund
         golden_shown(bundle)
 
 
-def test_a_recording_is_shown_step_by_step():
-    shown = recorded_shown(source(), SIGNATURE, "demos")
-    assert shown.origin == "demos"
+SIGNATURE = Signature(
+    {"joints": State(size=2, critical=True), "instruction": Text()}, Discrete(2, ("wait", "go")), Constant("wait"), 10.0
+)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes a table: two episodes of three steps, 0.1 s apart."""
+
+    def write(joints="joints", instruction="instruction", told=("go", "go", "wait"), numbers="[{i}, {i}]"):
+        rows = [
+            {"episode": name, "time": i / 10, joints: json.loads(numbers.format(i=i)), instruction: told[i]}
+            for name in "ab"
+            for i in range(3)
+        ]
+        path = tmp_path / "steps.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+def test_a_recording_is_shown_step_by_step(table):
+    shown = recorded_shown(table(), SIGNATURE)
+    assert shown.origin.endswith("steps.jsonl")
     assert shown.starts == [True, False, False] * 2
     assert [step.observation["instruction"] for step in shown.steps[:3]] == ["go", "go", "wait"]
-    assert [step.sequences for step in shown.steps[:3]] == [
-        {"joints": 0, "instruction": 0},
-        {"joints": 1, "instruction": 0},
-        {"joints": 2, "instruction": 1},
-    ]
+    assert [step.observation["joints"].tolist() for step in shown.steps[:3]] == [[0, 0], [1, 1], [2, 2]]
+    numbers = [step.sequences["joints"] for step in shown.steps[:3]]
+    assert len(set(numbers)) == 3, "every state is a new one"
 
 
-def test_an_input_is_found_by_the_end_of_a_feature_s_name():
-    shown = recorded_shown(source(joints="observation.joints"), SIGNATURE, "demos")
-    assert shown.steps[2].observation["joints"].tolist() == [2, 2]
-
-
-def test_an_input_that_was_not_recorded_is_missing():
-    shown = recorded_shown(source(instruction="said"), SIGNATURE, "demos")
+def test_an_input_that_was_not_recorded_is_missing(table):
+    shown = recorded_shown(table(instruction="said"), SIGNATURE)
     assert all(step.observation.keys() == {"joints"} for step in shown.steps)
 
 
-def test_a_critical_input_that_was_not_recorded_is_an_error_that_suggests_the_nearest():
-    with pytest.raises(DataError, match="demos has no column 'joints'; did you mean 'joint_s'"):
-        recorded_shown(source(joints="joint_s"), SIGNATURE, "demos")
+def test_a_critical_input_that_was_not_recorded_is_an_error_that_suggests_the_nearest(table):
+    with pytest.raises(DataError, match="no column 'joints'; did you mean 'joint_s'"):
+        recorded_shown(table(joints="joint_s"), SIGNATURE)
 
 
-def test_a_feature_of_another_kind_is_an_error():
-    with pytest.raises(DataError, match=r"demos: expected joints to be a state, float32 \(2,\), found image"):
-        recorded_shown(source(kind="image"), SIGNATURE, "demos")
+def test_a_feature_of_another_size_is_an_error(table):
+    with pytest.raises(DataError, match=r"input 'joints' is a state, float32 \(2,\)"):
+        recorded_shown(table(numbers="[{i}, 0, 0]"), SIGNATURE)
 
 
-def test_a_recording_in_which_nothing_is_sensed_is_an_error():
-    empty = source(texts=((5.0, "go"),), joints="other")
-    signature = Signature({"instruction": Text()}, Discrete(2, ("wait", "go")), Constant("wait"), 10.0)
-    with pytest.raises(DataError, match="demos: no step has a value of instruction"):
-        recorded_shown(empty, signature, "demos")
+def test_data_that_are_not_there_are_an_error(tmp_path):
+    with pytest.raises(DataError, match="nothing"):
+        recorded_shown(str(tmp_path / "nothing.csv"), SIGNATURE)
+
+
+def test_no_more_is_held_than_fits(table, monkeypatch):
+    monkeypatch.setattr(module, "MOST_STEPS", 4)
+    assert len(recorded_shown(table(), SIGNATURE).steps) == 4

@@ -201,10 +201,11 @@ def test_the_command_tunes_and_run_picks_it_up(sensorimotor, person, tmp_path):
     done = sensorimotor("tune", "default", "--seconds", "2", "--json", env=home)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert {"1 thread", "ONNX Runtime's defaults", "1 thread, extended optimisation"} <= {
-        one["name"].replace("2 threads, spinning", "1 thread").replace("2 threads", "1 thread")
-        for one in report["candidates"]
-    }
+    names = [one["name"] for one in report["candidates"]]
+    assert names[0] == "1 thread"
+    assert "ONNX Runtime's defaults" in names
+    for tried in ("int8 core", "extended optimisation", "basic optimisation", "no arena"):
+        assert any(tried in name for name in names)
     assert report["gain"]["over_onnxruntime"]["pairs"] >= 6
     assert Path(report["profile"]).is_relative_to(tmp_path)
     words = ("--env", "BabyAI-GoToObj-v0", "--rate", "50", "--duration", "1")
