@@ -40,6 +40,11 @@ def encoder_file(name: str) -> str:
     return f"encoder.{name}.onnx"
 
 
+def graph_files(bundle: "Bundle") -> list[str]:
+    """The files of the graphs that a step takes: an encoder for each input, and the core."""
+    return [*map(encoder_file, bundle.signature.names), CORE]
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A bundle on disk whose every file has been checked against its fingerprint.

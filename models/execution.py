@@ -1,6 +1,8 @@
 """How the graphs of a policy are run on a machine: on what, with how many threads, how they are optimised."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from sensorimotor.errors import UsageError
@@ -18,7 +20,7 @@ class Execution:
 
     Attributes:
         providers: Execution providers in order of preference.
-        threads: Threads inside one operator.
+        threads: Threads inside one operator; None: as many as ONNX Runtime takes by itself, one a core and tied to it.
         parallel: Whether operators that do not need each other run side by side ...
         inter_threads: ... in so many threads.
         spinning: Whether threads wait for work by trying again and again: quicker, and it burns a core between the
@@ -27,6 +29,7 @@ class Execution:
         arena: Whether memory, once taken, is kept for the next run.
         fallback: Whether nodes that the first provider cannot run may run on the CPU. Otherwise that is an error: a
             policy that is half on another device is slower than on either.
+        graphs: File of a bundle → another that takes its place, with the same inputs and outputs: in another precision.
 
     Raises:
         UsageError: A number of threads is below one, or there is no provider.
@@ -36,17 +39,19 @@ class Execution:
     """
 
     providers: tuple[str, ...] = (CPU,)
-    threads: int = 1
+    threads: int | None = 1
     parallel: bool = False
     inter_threads: int = 1
     spinning: bool = False
     optimisation: Optimisation = "all"
     arena: bool = True
     fallback: bool = False
+    graphs: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.threads < 1 or self.inter_threads < 1:
-            raise UsageError(f"threads must be at least 1, not {min(self.threads, self.inter_threads)}")
+        fewest = self.inter_threads if self.threads is None else min(self.threads, self.inter_threads)
+        if fewest < 1:
+            raise UsageError(f"threads must be at least 1, not {fewest}")
         if not self.providers:
             raise UsageError("at least one execution provider is needed")
 
@@ -77,7 +82,7 @@ class Execution:
                 f"execution provider {', '.join(unknown)} is not available here; there are {', '.join(available)}{hint}"
             )
         options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, self.inter_threads
+        options.intra_op_num_threads, options.inter_op_num_threads = self.threads or 0, self.inter_threads
         modes = ort.ExecutionMode
         options.execution_mode = modes.ORT_PARALLEL if self.parallel else modes.ORT_SEQUENTIAL
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[self.optimisation])
@@ -100,3 +105,5 @@ _LEVELS = {
 
 ONE_THREAD = Execution()
 """On one thread of the CPU."""
+AS_IT_COMES = Execution(threads=None, spinning=True)
+"""As ONNX Runtime runs graphs on the CPU if it is told nothing."""

@@ -35,7 +35,7 @@ def save_golden(path: Path, policy: Policy, steps: Sequence[Sensed], starts: Seq
         starts: Whether each step is the first of an episode.
     """
     steps = [_in_16_bits(step, policy.signature) for step in steps]
-    outputs = _replay(policy, steps, starts)
+    outputs = replay(policy, steps, starts)
     arrays = {"starts": np.array(starts), "parameters": np.stack(outputs)}
     for name, modality in policy.signature.inputs.items():
         arrays[f"{name}.age_s"] = np.array([step.ages_s.get(name, 0.0) for step in steps], np.float32)
@@ -84,7 +84,7 @@ def verify_golden(bundle: Bundle, policy: Policy) -> dict[str, Any]:
         BundleError: The bundle has no golden set.
     """
     steps, starts, expected = load_golden(bundle.file(GOLDEN), bundle.signature)
-    outputs = np.stack(_replay(policy, steps, starts))
+    outputs = np.stack(replay(policy, steps, starts))
     error = difference(outputs, expected)
     tolerance = float(bundle.config["parity"]["tolerance"])
     same = sum(_same(bundle.signature.action_space, *pair) for pair in zip(outputs, expected, strict=True))
@@ -97,13 +97,14 @@ def verify_golden(bundle: Bundle, policy: Policy) -> dict[str, Any]:
     }
 
 
-def _same(space: ActionSpace, ours: np.ndarray, theirs: np.ndarray) -> bool:
-    if not np.isfinite(theirs).all():  # a file may say anything
-        return False
-    return same_choice(space, choose(space, ours).action, choose(space, theirs).action)
+def replay(policy: Policy, steps: Sequence[Sensed], starts: Sequence[bool]) -> list[np.ndarray]:
+    """What a policy's head gives at each step of some episodes, its memory carried along each; no memory is left.
 
-
-def _replay(policy: Policy, steps: Sequence[Sensed], starts: Sequence[bool]) -> list[np.ndarray]:
+    Args:
+        policy: Its streams are reset.
+        steps: What each decision sees.
+        starts: Whether each step is the first of an episode.
+    """
     outputs = []
     for step, start in zip(steps, starts, strict=True):
         if start:
@@ -113,6 +114,12 @@ def _replay(policy: Policy, steps: Sequence[Sensed], starts: Sequence[bool]) -> 
         outputs.append(parameters)
     policy.reset()
     return outputs
+
+
+def _same(space: ActionSpace, ours: np.ndarray, theirs: np.ndarray) -> bool:
+    if not np.isfinite(theirs).all():  # a file may say anything
+        return False
+    return same_choice(space, choose(space, ours).action, choose(space, theirs).action)
 
 
 def _in_16_bits(step: Sensed, signature: Signature) -> Sensed:

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sensorimotor.errors import BundleError, MissingExtraError
 from sensorimotor.models.backend import CoreInput, CoreOutput
-from sensorimotor.models.bundle import CORE, Bundle, encoder_file
+from sensorimotor.models.bundle import CORE, Bundle, encoder_file, graph_files
 from sensorimotor.models.execution import ONE_THREAD, Execution
 
 ENCODED, DECIDED = ["tokens", "mask"], ["parameters", "embedding", "memory_out"]
@@ -47,15 +48,16 @@ class OnnxBackend:
     def __init__(self, bundle: Bundle, execution: Execution = ONE_THREAD):
         ort = runtime()
         options, providers = execution.session_options(ort), execution.providers
+        graphs = {file: execution.graphs.get(file) or bundle.file(file) for file in graph_files(bundle)}
         self.memory_size = bundle.memory_size
         self._names = bundle.signature.names
         self._shapes = {name: bundle.config["encoders"][name] for name in self._names}
-        self._encoders = {name: _session(ort, bundle, encoder_file(name), options, providers) for name in self._names}
+        self._encoders = {name: _session(ort, graphs[encoder_file(name)], options, providers) for name in self._names}
         self._arguments = {name: [one.name for one in self._encoders[name].get_inputs()] for name in self._names}
-        self._core = _session(ort, bundle, CORE, options, providers)
-        self._try(bundle)
+        self._core = _session(ort, graphs[CORE], options, providers)
+        self._try(graphs[CORE])
 
-    def _try(self, bundle: Bundle) -> None:
+    def _try(self, core: Path) -> None:
         """Take one step without any input: what does not fit together is found now, and not while acting."""
         absent = [self.empty_tokens(name) for name in self._names]
         tokens, masks = [one for one, _ in absent], [mask for _, mask in absent]
@@ -65,9 +67,9 @@ class OnnxBackend:
             memory = self.step(nothing).memory
         except Exception as error:  # noqa: BLE001 (as in _session)
             reason = " ".join(str(error).split())
-            raise BundleError(f"{bundle.file(CORE)} does not fit the rest of the bundle: {reason}") from error
+            raise BundleError(f"{core} does not fit the rest of the bundle: {reason}") from error
         if memory.shape != (1, self.memory_size):
-            raise BundleError(f"{bundle.file(CORE)} does not fit the rest of the bundle: it has another memory")
+            raise BundleError(f"{core} does not fit the rest of the bundle: it has another memory")
 
     def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.encode`."""
@@ -92,8 +94,8 @@ def core_feeds(names: Sequence[str], inputs: CoreInput) -> dict[str, np.ndarray]
     return feeds
 
 
-def _session(ort: Any, bundle: Bundle, file: str, options: Any, providers: Sequence[str]) -> Any:
+def _session(ort: Any, graph: Path, options: Any, providers: Sequence[str]) -> Any:
     try:
-        return ort.InferenceSession(str(bundle.file(file)), options, providers=list(providers))
+        return ort.InferenceSession(str(graph), options, providers=list(providers))
     except Exception as error:  # noqa: BLE001 (ONNX Runtime raises half a dozen types without a common base)
-        raise BundleError(f"{bundle.file(file)} cannot be loaded by ONNX Runtime: {error}") from error
+        raise BundleError(f"{graph} cannot be loaded by ONNX Runtime: {error}") from error

@@ -74,7 +74,7 @@ class Policy:
     @classmethod
     def load(
         cls,
-        source: str | Path,
+        source: str | Path | Bundle,
         *,
         device: str = "cpu",
         threads: int = 1,
@@ -84,7 +84,7 @@ class Policy:
         """Load a bundle into ONNX Runtime.
 
         Args:
-            source: A bundle directory, or the name of a bundled policy.
+            source: A bundle directory, the name of a bundled policy, or a bundle that is loaded already.
             device: `cpu` or `cuda`.
             threads: Threads inside one operator.
             execution: All about how graphs are run, in place of `device` and `threads`.
@@ -97,7 +97,7 @@ class Policy:
         """
         from sensorimotor.models.onnx_backend import OnnxBackend
 
-        bundle = Bundle.load(source)
+        bundle = source if isinstance(source, Bundle) else Bundle.load(source)
         backend = OnnxBackend(bundle, execution or Execution.on(device, threads=threads))
         return cls(bundle.signature, backend, bundle.tokenizer(), bundle.fingerprint, following)
 

@@ -84,6 +84,14 @@ class ParityError(SensorimotorError):
     """The exported graphs do not compute what the trained network computes; nothing was exported."""
 
 
+class QuantisationError(SensorimotorError):
+    """A graph is nothing that can be had in another precision."""
+
+
+class ProfileError(SensorimotorError):
+    """A machine profile is damaged, or made for another machine, version or policy."""
+
+
 class ExportError(SensorimotorError):
     """A network is nothing that can be exported."""
 

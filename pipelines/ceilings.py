@@ -10,6 +10,7 @@ import numpy as np
 
 from sensorimotor.models.execution import CPU, Execution
 from sensorimotor.models.onnx_backend import runtime
+from sensorimotor.pipelines.hardware import usable_cores
 from sensorimotor.pipelines.tiny_graphs import one_node
 
 SIDES = {CPU: 1024}
@@ -79,7 +80,7 @@ def _copy(execution: Execution, moved: int) -> float:
         return 2 * source.nbytes / _quickest_s(_bound(execution, "Identity", {"source": source}, source.shape))
     target = np.empty_like(source)
     target[:] = 0  # pages are given when they are first written to
-    parts = execution.threads if moved >= SHARED_FROM else 1
+    parts = (execution.threads or usable_cores()) if moved >= SHARED_FROM else 1
     if parts == 1:
         return 2 * source.nbytes / _quickest_s(lambda: np.copyto(target, source))
     with ThreadPoolExecutor(parts) as pool:

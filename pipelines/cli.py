@@ -277,6 +277,47 @@ def inspect(
 
 
 @app.command()
+def tune(
+    policy: PolicyArgument = "default",
+    objective: Annotated[
+        str, typer.Option("--for", help="latency: one decision at a time, at the policy's rate; or throughput.")
+    ] = "latency",
+    seconds: Annotated[float, typer.Option(help="How long to measure, roughly.")] = 60.0,
+    batch: Annotated[int, typer.Option(min=1, help="Rows of a batch, for throughput.")] = 32,
+    env: Annotated[str | None, typer.Option(help="An environment in which success must stay as it is.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="How many are played there, each way.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Find out how the policy runs fastest on this machine and decides the same; `run` picks it up.
+
+    Threads, spinning, execution mode, graph optimisation, memory and int8 are tried against each other in turns. What
+    decides otherwise on the golden observations is out.
+
+    Example: `sensorimotor tune default --env BabyAI-GoToLocal-v0 --episodes 50`
+    """
+    from rich.markup import escape
+
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.tune import tune as run
+    from sensorimotor.pipelines.tune_table import tune_table
+
+    with console.err.status("deciding on the golden observations") as status:
+        report = run(
+            policy,
+            objective=objective,
+            seconds=seconds,
+            batch=batch,
+            env=env,
+            episodes=episodes,
+            tell=lambda sentence: status.update(escape(sentence)),
+        )
+    if as_json:
+        _print_json(report)
+    else:
+        tune_table(report)
+
+
+@app.command()
 def prompt(
     image: Annotated[
         str,
@@ -345,7 +386,10 @@ def run(
     serve: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz on this machine; 0: any.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones. Default: as tuned, or 1."),
+    ] = None,
     follow: Annotated[
         str, typer.Option(help="How many actions of a plan are carried out before the next plan; or `ensemble`.")
     ] = "1",
@@ -411,11 +455,13 @@ def run(
 
 
 def _replay(policy: str, trace: Path, recording: Path, as_json: bool) -> None:
+    from sensorimotor.models.bundle import Bundle
     from sensorimotor.models.policy import Policy
     from sensorimotor.pipelines import live_console
-    from sensorimotor.pipelines.retrace import retrace
+    from sensorimotor.pipelines.retrace import executed, retrace
 
-    done = retrace(Policy.load(policy), trace, recording)
+    bundle = Bundle.load(policy)
+    done = retrace(Policy.load(bundle, execution=executed(trace, bundle)), trace, recording)
     if as_json:
         _print_json(done.to_json())
     else:

@@ -35,6 +35,12 @@ def resident_mb() -> float:
     return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
 
 
+def multiplies_bytes() -> bool:
+    """Whether the processor has dot products of bytes that add up in 32 bits (VNNI on x86, DotProd on ARM)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool({"avx512_vnni", "avx_vnni", "asimddp"} & set(cpuinfo.read_text().split()))
+
+
 def usable_cores() -> int:
     """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

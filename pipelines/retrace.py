@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from sensorimotor.actions.decision import Decision
 from sensorimotor.actions.guard_rules import GuardRules
 from sensorimotor.actions.guards import Guarded, Guards
 from sensorimotor.actions.plan import parse_following
 from sensorimotor.errors import DataError, TraceError
+from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.execution import ONE_THREAD, Execution
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.lerobot import LeRobotSource
+from sensorimotor.pipelines.machine_profile import Settings
 from sensorimotor.pipelines.recorded_run import RecordedRun, open_recording
 from sensorimotor.pipelines.trace import TraceLine, read_trace
 
@@ -90,6 +94,27 @@ def retrace(policy: Policy, trace: Path, directory: Path) -> Retraced:
             "was cut off before its episode was kept; name a trace and a recording of the same run"
         )
     return result
+
+
+def executed(trace: Path, bundle: Bundle) -> Execution:
+    """How the newest run of a trace ran the graphs; on one thread, where it does not say.
+
+    Raises:
+        TraceError: The trace is damaged, or says what can be no such thing.
+        ProfileError: It ran int8 graphs that are no longer here.
+    """
+    stated, number = None, 0
+    for line in read_trace(trace):
+        if line.kind == "header":
+            stated, number = line.record.get("execution"), line.number
+    if stated is None:
+        return ONE_THREAD
+    try:
+        return Settings.model_validate(stated, strict=True).execution(bundle)
+    except ValidationError as error:
+        raise TraceError(
+            f"{trace}, line {number}: it does not say how graphs were run: {error.errors()[0]['msg']}"
+        ) from error
 
 
 def _episodes(trace: Path) -> dict[int, dict[int, int]]:

@@ -16,12 +16,15 @@ from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
 from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
 from sensorimotor.errors import UsageError
+from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.execution import Execution
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
 from sensorimotor.pipelines.loop import Observer
+from sensorimotor.pipelines.machine_profile import Settings, tuned
 from sensorimotor.pipelines.rerun_log import BackgroundRerunLog, RerunLog
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
@@ -64,7 +67,7 @@ def run(
     rerun: Path | None = None,
     as_fast_as_possible: bool = False,
     serve: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     follow: str = "1",
     seed: int = 0,
     speakers: tuple[str, ...] = (),
@@ -87,7 +90,8 @@ def run(
         rerun: A file (`.rrd`) to log to what the Rerun viewer shows: inputs, ages, probabilities, guards, events.
         as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
-        threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower.
+        threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower. None: graphs
+            are run as they were tuned on this machine, or else with one thread.
         follow: How plans are carried out (see `parse_following`).
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
@@ -101,7 +105,9 @@ def run(
     """
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, to, speakers, as_fast_as_possible, serve)
-    policy = Policy.load(source, threads=threads, following=parse_following(follow))
+    bundle = Bundle.load(source)
+    execution = tuned(bundle, "latency", tell) if threads is None else Execution(threads=threads)
+    policy = Policy.load(bundle, execution=execution, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
     rate_hz = rate_hz or policy.signature.rate_hz
@@ -127,7 +133,9 @@ def run(
             where=str(guards or "guards"),
         )
         kept = (
-            stack.enter_context(_trace(trace, policy, sensors, actuator, clock, tell, rules, rate_hz, follow))
+            stack.enter_context(
+                _trace(trace, policy, execution, sensors, actuator, clock, tell, rules, rate_hz, follow)
+            )
             if trace
             else None
         )
@@ -183,6 +191,7 @@ def run(
             running.run(duration_s)
         summary = running.summary()
     summary["policy"] = policy.fingerprint
+    summary["execution"] = Settings.of(execution).model_dump()
     summary["trace"] = {"lines": kept.lines, "lost": kept.lost} if kept else None
     summary["recording"] = keeper.summary() if keeper else None
     summary["rerun"] = log.summary() if log else None
@@ -246,6 +255,7 @@ def _tell_of_missing(policy: Policy, sensors: Mapping[str, Sensor], tell: Told) 
 def _trace(
     path: Path,
     policy: Policy,
+    execution: Execution,
     sensors: Mapping[str, Sensor],
     actuator: Actuator,
     clock: Clock,
@@ -262,7 +272,12 @@ def _trace(
         actuator=actuator.target,
         clock=clock,
         told=tell,
-        more={"rate_hz": rate_hz, "follow": follow, "guards": rules.model_dump(mode="json", exclude_defaults=True)},
+        more={
+            "rate_hz": rate_hz,
+            "follow": follow,
+            "guards": rules.model_dump(mode="json", exclude_defaults=True),
+            "execution": Settings.of(execution).model_dump(),
+        },
     )
 
 

@@ -20,6 +20,7 @@ from sensorimotor.models.bundle import WEIGHTS, Bundle
 from sensorimotor.models.execution import CPU, Execution
 from sensorimotor.models.parity import difference
 from sensorimotor.models.policy import Policy
+from sensorimotor.pipelines.hardware import usable_cores
 from sensorimotor.pipelines.shown import Shown
 from sensorimotor.pipelines.stage_timing import TOTAL, measure
 
@@ -116,7 +117,7 @@ def compare(
         expected = outputs(policy, shown, turn)
         for name in (EAGER, COMPILED):
             told(f"{name} gets ready")
-            job = Job(str(bundle.path), recording, execution.threads, turn, name == COMPILED)
+            job = Job(str(bundle.path), recording, execution.threads or usable_cores(), turn, name == COMPILED)
             try:
                 process = stack.enter_context(_Process(job))
                 made = np.array(process.ask("outputs", LIMIT_S[name]), np.float32)

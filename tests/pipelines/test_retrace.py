@@ -13,12 +13,15 @@ from sensorimotor.actions.guard_rules import parse_guard_rules
 from sensorimotor.actions.guards import Guards
 from sensorimotor.actions.space import Box, Discrete
 from sensorimotor.clock import MonotonicClock
-from sensorimotor.errors import DataError, GuardError, TraceError
+from sensorimotor.errors import DataError, GuardError, ProfileError, TraceError
+from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.execution import ONE_THREAD, Execution
 from sensorimotor.models.signature import ActuatorHold, HoldPosition, Signature
 from sensorimotor.perception.modality import Audio, Image, State, Text
 from sensorimotor.perception.sensor import Losses, Sample
 from sensorimotor.pipelines.live import Live
-from sensorimotor.pipelines.retrace import retrace
+from sensorimotor.pipelines.machine_profile import Settings
+from sensorimotor.pipelines.retrace import executed, retrace
 from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
 from sensorimotor.pipelines.trace import TraceWriter, read_trace
 
@@ -375,3 +378,45 @@ def test_there_must_be_a_trace_and_a_recording(short, tmp_path):
         retrace(again(), tmp_path / "nowhere.jsonl", tmp_path / "recording")
     with pytest.raises(DataError, match="there is no LeRobot data set"):
         retrace(again(), tmp_path / "run.jsonl", tmp_path / "nowhere")
+
+
+# How the graphs were run
+
+
+def traced(path, *executions):
+    """A trace of several runs whose headers say how graphs were run; None: it does not say."""
+    for stated in executions:
+        more = {} if stated is None else {"execution": stated}
+        with TraceWriter(
+            path, everything(), policy="0", sensors={}, actuator="none", clock=MonotonicClock(), told=print, more=more
+        ):
+            pass
+    return path
+
+
+AS_BY_DEFAULT = Settings.of(ONE_THREAD).model_dump()
+
+
+def test_the_newest_run_says_how_graphs_were_run(tmp_path):
+    bundle = Bundle.load("default")
+    assert executed(traced(tmp_path / "old.jsonl", None), bundle) == ONE_THREAD
+    two = traced(tmp_path / "run.jsonl", AS_BY_DEFAULT, {**AS_BY_DEFAULT, "threads": 2})
+    assert executed(two, bundle) == Execution(threads=2)
+
+
+@pytest.mark.parametrize(
+    "stated", [5, [], {}, {**AS_BY_DEFAULT, "threads": 0}, {**AS_BY_DEFAULT, "optimisation": "most"}]
+)
+def test_what_can_be_no_way_to_run_graphs_is_told_with_its_line(tmp_path, stated):
+    with pytest.raises(TraceError, match="line 2: it does not say how graphs were run"):
+        executed(traced(tmp_path / "run.jsonl", AS_BY_DEFAULT, stated), Bundle.load("default"))
+
+
+@pytest.mark.parametrize(
+    ("graphs", "said"),
+    [({"core.onnx": "0"}, "core.int8.onnx is missing or was changed"), ({"../x.onnx": "0"}, "the policy has no graph")],
+)
+def test_graphs_that_are_not_here_are_told(tmp_path, monkeypatch, graphs, said):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ProfileError, match=said):
+        executed(traced(tmp_path / "run.jsonl", {**AS_BY_DEFAULT, "graphs": graphs}), Bundle.load("default"))
