@@ -10,6 +10,7 @@ DEVICES = {"cpu": (CPU,), "cuda": (CUDA,)}
 """Device → the execution providers of ONNX Runtime that run a policy there."""
 
 Optimisation = Literal["all", "extended", "basic", "none"]
+Precision = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Execution:
         arena: Whether memory, once taken, is kept for the next run.
         fallback: Whether nodes that the first provider cannot run may run on the CPU. Otherwise that is an error: a
             policy that is half on another device is slower than on either.
+        precision: Of the encoders; with fp16 those are taken that a bundle has in half precision beside the others.
 
     Raises:
         UsageError: A number of threads is below one, or there is no provider.
@@ -43,6 +45,7 @@ class Execution:
     optimisation: Optimisation = "all"
     arena: bool = True
     fallback: bool = False
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.inter_threads < 1:
