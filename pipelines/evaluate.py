@@ -12,6 +12,7 @@ import numpy as np
 
 from sensorimotor.errors import UsageError
 from sensorimotor.models.bundle import Bundle
+from sensorimotor.models.execution import ONE_THREAD, Execution
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.expert import expert_steps
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
@@ -29,7 +30,7 @@ class Trial:
         inputs: What the policy is shown; None: everything.
         speakers: Who may speak, one drawn an episode; in BabyAI.
         swap_mission: Give, and score, the mission of another object of the room; in BabyAI.
-        threads: Of ONNX Runtime.
+        execution: How the policy's graphs are run.
     """
 
     policy: str
@@ -37,7 +38,7 @@ class Trial:
     inputs: tuple[str, ...] | None
     speakers: tuple[str, ...]
     swap_mission: bool = False
-    threads: int = 1
+    execution: Execution = ONE_THREAD
 
     def world(self) -> gymnasium.Env:
         """The world of this trial."""
@@ -51,7 +52,7 @@ class Trial:
 
     def run(self, seeds: Sequence[int], progress: Callable[[int], None] = lambda _: None) -> list[Episode]:
         """Play these seeds in this process."""
-        policy, world = Policy.load(self.policy, threads=self.threads), self.world()
+        policy, world = Policy.load(self.policy, execution=self.execution), self.world()
         inputs = observed_inputs(policy.signature, world, self.inputs)
         episodes = []
         for seed in seeds:

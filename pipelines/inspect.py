@@ -44,5 +44,5 @@ def inspect(source: str, *, verify: bool = False, execution: Execution = ONE_THR
     }
     if verify:
         policy = Policy(bundle.signature, backend_for(bundle, execution), bundle.tokenizer(), bundle.fingerprint)
-        report["golden"] = verify_golden(bundle, policy)
+        report["golden"] = verify_golden(bundle, policy, execution.precision)
     return report

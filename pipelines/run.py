@@ -16,6 +16,7 @@ from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
 from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
 from sensorimotor.errors import UsageError
+from sensorimotor.models.execution import Execution, Precision
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sensors import open_sensor
@@ -65,6 +66,8 @@ def run(
     as_fast_as_possible: bool = False,
     serve: int | None = None,
     threads: int = 1,
+    device: str = "cpu",
+    precision: Precision = "fp32",
     follow: str = "1",
     seed: int = 0,
     speakers: tuple[str, ...] = (),
@@ -88,6 +91,8 @@ def run(
         as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
         threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower.
+        device: `cpu` or `cuda`.
+        precision: Of the encoders; `fp16` where the bundle has them in half precision.
         follow: How plans are carried out (see `parse_following`).
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
@@ -101,7 +106,8 @@ def run(
     """
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, to, speakers, as_fast_as_possible, serve)
-    policy = Policy.load(source, threads=threads, following=parse_following(follow))
+    execution = Execution.on(device, threads=threads, precision=precision)
+    policy = Policy.load(source, execution=execution, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
     rate_hz = rate_hz or policy.signature.rate_hz
