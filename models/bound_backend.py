@@ -25,6 +25,9 @@ from sensorimotor.models.onnx_backend import require_fit, runtime, session, shap
 SIZES = (1, 8, 64)
 """Numbers of rows that graphs are made for; each has the weights once more in the device's memory."""
 
+CUDA_OPTIONS = {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+"""fp32 is fp32, and not what tensor cores make of it; and memory is taken as it is needed, not doubled every time."""
+
 
 class BoundBackend:
     """Sessions for all graphs of a bundle, tied to buffers of one device.
@@ -115,7 +118,7 @@ class BoundBackend:
             options = self._execution.session_options(self._ort)
             for symbol, length in self._lengths(name, file, size).items():
                 options.add_free_dimension_override_by_name(symbol, length)
-            cuda = {"enable_cuda_graph": "1" if self._captured else "0"}
+            cuda = {**CUDA_OPTIONS, "enable_cuda_graph": "1" if self._captured else "0"}
             providers = [(one, cuda) if one == CUDA else one for one in self._execution.providers]
             self._sessions[name, size] = session(self._ort, file, options, providers)
         return self._sessions[name, size]
