@@ -55,7 +55,7 @@ TOLERANCE = 1e-3
 """Of full precision: a GPU adds up in another order than the processor."""
 HALF_TOLERANCE = 5e-3
 """Of half precision: with random weights nothing grows, and a change of the text alone makes four times that."""
-PARITY_STEPS = 20
+PARITY_STEPS = {"cuda": 20, "cpu": 4}
 GOAL_MS, GOAL_TAIL, GOAL_EAGER = 2.0, 1.3, 5.0
 """At batch 1: p50 in ms, p99 over p50, and eager torch over the quickest."""
 GEMM_SIZE = {"cuda": 8192, "cpu": 512}
@@ -246,12 +246,12 @@ def compared(decide: Any, contender: Contender, expected: np.ndarray, batches: A
 
 
 def race(
-    entered: list[Contender], batch: int, *, blocks: int, block: int, warm_ups: int
+    entered: list[Contender], batch: int, *, steps: int, blocks: int, block: int, warm_ups: int
 ) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
     """Errors, and times (ms) of each contender, one array a block; they take turns."""
     batches = shown(batch, 4)
     started = {one.name: one.start(batch) for one in entered}
-    expected = along(started[EAGER], batches, PARITY_STEPS)
+    expected = along(started[EAGER], batches, steps)
     errors = {one.name: compared(started[one.name], one, expected, batches) for one in entered}
     times: dict[str, list[np.ndarray]] = {one.name: [] for one in entered}
     for name, decide in started.items():
@@ -379,7 +379,7 @@ def main() -> None:
     """Compare, race, and say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["auto", "cuda", "cpu"], default="auto")
-    parser.add_argument("--batches", type=int, nargs="+", help="1 and 64; on the processor 1 and 3")
+    parser.add_argument("--batches", type=int, nargs="+", help="1 and 64; on the processor 1 and 5")
     parser.add_argument("--blocks", type=int, help="turns of each contender")
     parser.add_argument("--block", type=int, help="decisions of a turn")
     parser.add_argument("--without-compile", action="store_true", help="leave torch.compile out")
@@ -387,16 +387,19 @@ def main() -> None:
     arguments = parser.parse_args()
     device = chosen_device(arguments.device)
     on_gpu = device == "cuda"
-    blocks, block, warm_ups = arguments.blocks or (20 if on_gpu else 2), arguments.block or (50 if on_gpu else 3), 50
+    blocks, block = arguments.blocks or (20 if on_gpu else 2), arguments.block or (50 if on_gpu else 3)
+    warm_ups = 50 if on_gpu else 1
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # as ONNX Runtime is told, too
     before = os.getloadavg()[0]
     report: dict[str, Any] = {"device": device, "batches": {}}
     with TemporaryDirectory() as folder:
         network = make(Path(folder))
         bundle = Bundle.load(folder)
-        for batch in arguments.batches or ([1, 64] if on_gpu else [1, 3]):
+        for batch in arguments.batches or ([1, 64] if on_gpu else [1, 5]):
             entered = list(contenders(network, bundle, device, compiled=not arguments.without_compile))
-            errors, times = race(entered, batch, blocks=blocks, block=block, warm_ups=warm_ups if on_gpu else 1)
+            errors, times = race(
+                entered, batch, steps=PARITY_STEPS[device], blocks=blocks, block=block, warm_ups=warm_ups
+            )
             rows = summed_up(errors, times, batch)
             report["batches"][str(batch)] = {"rows": rows, "limits": limits(network, device, batch, rows)}
     one = report["batches"].get("1")

@@ -85,14 +85,19 @@ class BoundBackend:
     def step(self, inputs: CoreInput) -> CoreOutput:
         """See `Backend.step`; tokens that come from the host are taken too."""
         with self._memory.lock:
-            tokens, masks = ([self._here(array) for array in arrays] for arrays in (inputs.tokens, inputs.masks))
+            tokens, masks = (
+                [self._here(array, inputs.present[:, j]) for j, array in enumerate(arrays)]
+                for arrays in (inputs.tokens, inputs.masks)
+            )
             made = []
             for first, last, size in chunks(len(inputs.present)):
                 graph: _Core = self._graph(CORE, size)
-                rows = range(first, last)
                 for j, name in enumerate(self._names):
-                    there = [(tokens[j][row], masks[j][row]) if inputs.present[row, j] else None for row in rows]
-                    graph.fill(name, there)
+                    rows = [
+                        (tokens[j][row], masks[j][row]) if inputs.present[row, j] else None
+                        for row in range(first, last)
+                    ]
+                    graph.fill(name, rows)
                 made.append(graph.step(inputs.present[first:last], inputs.age_s[first:last], inputs.memory[first:last]))
         return made[0] if len(made) == 1 else CoreOutput(*map(np.concatenate, zip(*made, strict=True)))
 
@@ -100,15 +105,16 @@ class BoundBackend:
         """See `Backend.empty_tokens`."""
         return np.zeros((1, 1, self._tokens[name]["dim"]), np.float32), np.zeros((1, 1), bool)
 
-    def _here(self, array: Any) -> DeviceArray:
-        return array if isinstance(array, DeviceArray) else uploaded(self._blocks, array)
+    def _here(self, array: Any, present: np.ndarray) -> Any:
+        """An array on the device; what is absent from all rows is not even brought there."""
+        return array if isinstance(array, DeviceArray) or not present.any() else uploaded(self._blocks, array)
 
     def _graph(self, name: str, size: int) -> Any:
         """The graph of an encoder or the core for so many rows, in this thread."""
         graphs = self._local.__dict__.setdefault("graphs", {})
         if (name, size) not in graphs:
             capture = self._ort.RunOptions if self._captured else None
-            parts = self._session(name, size), self._memory, self._blocks, capture
+            parts = self._session(name, size), self._blocks, capture
             graphs[name, size] = _Core(*parts, self._names) if name == CORE else _Encoder(*parts)
         return graphs[name, size]
 
@@ -141,9 +147,8 @@ class BoundBackend:
 class _Encoder:
     """An encoder for a fixed number of rows."""
 
-    def __init__(self, session: Any, memory: DeviceMemory, blocks: Blocks, capture: Any):
-        self._graph = BoundGraph(session, memory, capture=capture)
-        self._memory, self._blocks = memory, blocks
+    def __init__(self, session: Any, blocks: Blocks, capture: Any):
+        self._graph, self._blocks = BoundGraph(session, blocks, capture=capture), blocks
 
     def encode(self, values: Sequence[np.ndarray]) -> tuple[DeviceArray, DeviceArray]:
         """As many rows as there are; what comes out is copied away, for the next run overwrites it."""
@@ -153,7 +158,7 @@ class _Encoder:
             array[rows:] = value[:1]  # of what it makes of these nobody asks, but it must be able to
         self._graph.run()
         block = self._blocks.take(made.size)
-        self._memory.start([Copy(block.pointer, made.pointer, made.size)])
+        self._blocks.memory.start([Copy(block.pointer, made.pointer, made.size)])
         tokens, mask = (_rows(block, made.slots[name], rows) for name in ("tokens", "mask"))
         return tokens, mask
 
@@ -170,10 +175,9 @@ Row = tuple[tuple[Piece, ...], tuple[Piece, ...]]
 class _Core:
     """The core for a fixed number of rows."""
 
-    def __init__(self, session: Any, memory: DeviceMemory, blocks: Blocks, capture: Any, names: Sequence[str]):
+    def __init__(self, session: Any, blocks: Blocks, capture: Any, names: Sequence[str]):
         staying = [f"{name}.{what}" for name in names for what in ("tokens", "mask")]
-        self._graph = BoundGraph(session, memory, staying, capture)
-        self._memory, self._blocks = memory, blocks
+        self._graph, self._memory = BoundGraph(session, blocks, staying, capture), blocks.memory
         # What lies in each row of its inputs: the same tokens are not copied again. That they are held here also keeps
         # their bytes from being given to others, which could not be told from these.
         self._held: dict[str, list[Row | None]] = {

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sensorimotor.errors import BundleError
-from sensorimotor.models.device_memory import ALIGNMENT, Copy, DeviceMemory
+from sensorimotor.models.device_memory import ALIGNMENT, Blocks, Copy
 
 WARM_UPS = 3
 """Runs before a capture: in the first ones ONNX Runtime still takes memory, which must not happen in a capture."""
@@ -45,7 +45,7 @@ class Stretch:
     """Arrays beside each other in one stretch of a device's memory, with the like of it on the host.
 
     Args:
-        memory: The device's.
+        blocks: Of the device's memory.
         arguments: Inputs or outputs of a session, with shapes that are all known.
 
     Attributes:
@@ -55,16 +55,17 @@ class Stretch:
         host: Name → the array on the host: what `upload` copies from and `download` to.
     """
 
-    def __init__(self, memory: DeviceMemory, arguments: list[Any]):
-        self._memory = memory
+    def __init__(self, blocks: Blocks, arguments: list[Any]):
+        self._memory = blocks.memory
         self.slots: dict[str, Slot] = {}
         self.size = 0
         for one in arguments:
             slot = Slot(tuple(one.shape), np.dtype(_TYPES[one.type]), self.size)
             self.slots[one.name] = slot
             self.size += -(-slot.size // ALIGNMENT) * ALIGNMENT
-        self.pointer = memory.allocate(self.size)
-        self.bytes = memory.page_locked(self.size)
+        self._block = blocks.take(self.size)
+        self.pointer = self._block.pointer
+        self.bytes = self._memory.page_locked(self.size)
         self._on_host = int(self.bytes.ctypes.data)
         self.host = {
             name: self.bytes[slot.offset : slot.offset + slot.size].view(slot.dtype).reshape(slot.shape)
@@ -86,7 +87,7 @@ class BoundGraph:
 
     Args:
         session: Of a graph whose shapes are all known.
-        memory: Of the device that it runs on.
+        blocks: Of the memory of the device that it runs on.
         staying: Inputs that are filled on the device; all others come from the host.
         capture: Makes run options, if the runs are to be captured as a CUDA graph.
 
@@ -102,7 +103,7 @@ class BoundGraph:
     def __init__(
         self,
         session: Any,
-        memory: DeviceMemory,
+        blocks: Blocks,
         staying: Collection[str] = (),
         capture: Callable[[], Any] | None = None,
     ):
@@ -110,10 +111,10 @@ class BoundGraph:
         for one in (*inputs, *outputs):
             if one.type not in _TYPES or not all(isinstance(size, int) for size in one.shape):
                 raise BundleError(f"{one.name} of a graph is {one.type} {one.shape}, whose size is not known")
-        self._session, self._memory = session, memory
-        self.given = Stretch(memory, [one for one in inputs if one.name not in staying])
-        self.staying = Stretch(memory, [one for one in inputs if one.name in staying])
-        self.made = Stretch(memory, outputs)
+        self._session, self._memory = session, blocks.memory
+        self.given = Stretch(blocks, [one for one in inputs if one.name not in staying])
+        self.staying = Stretch(blocks, [one for one in inputs if one.name in staying])
+        self.made = Stretch(blocks, outputs)
         self._binding = session.io_binding()
         for stretch, bind in (
             (self.given, self._binding.bind_input),
@@ -121,7 +122,7 @@ class BoundGraph:
             (self.made, self._binding.bind_output),
         ):
             for name, (shape, dtype, offset) in stretch.slots.items():
-                bind(name, memory.device, 0, dtype.type, shape, stretch.pointer + offset)
+                bind(name, self._memory.device, 0, dtype.type, shape, stretch.pointer + offset)
         self._plain = self._replay = None
         self._captured = capture is None
         if capture:

@@ -208,6 +208,29 @@ def test_tokens_that_have_not_changed_are_not_copied_again(bundle, bound, fake_c
     assert len(fake_cuda.copied) == 2 + 1 + 1 + 2 + 2  # a frame, its tokens set aside, tokens and mask, in and out
 
 
+def test_an_absent_input_costs_nothing_once_it_is_gone(bundle, bound, fake_cuda, golden):
+    policy = policy_of(bundle, bound)
+    blind = {"instruction": complete(golden)[0]["instruction"]}
+    policy.act(complete(golden)[0])
+    policy.act(blind)
+    del fake_cuda.copied[:]
+    policy.act(blind)
+    assert len(fake_cuda.copied) == 2
+
+
+def test_the_memory_of_a_thread_that_has_ended_is_used_again(bound, fake_cuda):
+    frame = np.zeros((1, 56, 56, 3), np.uint8)
+
+    def look():
+        thread = threading.Thread(target=bound.encode, args=("camera", [frame]))
+        thread.start()
+        thread.join()
+        gc.collect()
+        return len(fake_cuda.allocated)
+
+    assert look() == look() == look()
+
+
 def test_a_network_that_gives_no_numbers_changes_no_memory(bundle, bound, golden):
     policy = policy_of(bundle, bound)
     shown = complete(golden)

@@ -5,7 +5,7 @@ import pytest
 
 from sensorimotor.errors import BundleError
 from sensorimotor.models.bound_graph import GRAPH_ID, NO_GRAPH, WARM_UPS, BoundGraph
-from sensorimotor.models.device_memory import HostMemory
+from sensorimotor.models.device_memory import Blocks, HostMemory
 
 
 class Options:
@@ -84,7 +84,7 @@ class Session:
 
 @pytest.fixture
 def graph_of():
-    return lambda session, capture=Options: BoundGraph(session, HostMemory(), ["tokens"], capture)
+    return lambda session, capture=Options: BoundGraph(session, Blocks(HostMemory()), ["tokens"], capture)
 
 
 def results(graph, fill):

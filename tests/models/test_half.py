@@ -12,7 +12,7 @@ from sensorimotor.errors import ExportError, ParityError
 from sensorimotor.models import export as module
 from sensorimotor.models.backends import backend_for
 from sensorimotor.models.bound_backend import BoundBackend
-from sensorimotor.models.bundle import CORE, Bundle, encoder_file, half_file
+from sensorimotor.models.bundle import CARD, CORE, Bundle, encoder_file, half_file
 from sensorimotor.models.execution import Execution
 from sensorimotor.models.export import HALF_TOLERANCE, export
 from sensorimotor.models.golden import verify_golden
@@ -156,6 +156,10 @@ def test_the_bundle_has_both_and_says_how_far_they_are_apart(bundle):
     assert (report["subsets"], report["tolerance"]) == (15, HALF_TOLERANCE)
     assert bundle.config["parity"]["max_error"] < report["max_error"] < HALF_TOLERANCE
     assert bundle.config["format"] == 1  # who does not know of them reads the rest as before
+
+
+def test_its_card_says_so_too(bundle):
+    assert "With encoders in half precision (`fp16`) the differences are" in bundle.file(CARD).read_text()
 
 
 def test_half_of_the_weights_bytes_are_gone_and_the_core_is_as_it_was(bundle):
