@@ -145,7 +145,7 @@ def test_without_a_verb_all_of_them_are_shown(called):
 
 @pytest.mark.parametrize(
     "words",
-    [("inspect", "--verify"), ("evaluate", "--episodes", "1"), ("run", "--input", "instruction=go", "--duration", "1")],
+    [("inspect", "--verify"), ("evaluate", "--episodes", "1"), ("run", "--input", "instruction=go", "--to", "none")],
 )
 def test_the_same_words_put_a_policy_on_a_gpu_or_say_why_it_cannot_be(called, words):
     import onnxruntime
