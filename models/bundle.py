@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sensorimotor.errors import BundleError, SignatureError
+from sensorimotor.errors import BundleError, SignatureError, UsageError
 from sensorimotor.files import sha256
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.modality import Image, Text
@@ -43,6 +43,11 @@ def encoder_file(name: str) -> str:
 def graph_files(bundle: "Bundle") -> list[str]:
     """The files of the graphs that a step takes: an encoder for each input, and the core."""
     return [*map(encoder_file, bundle.signature.names), CORE]
+
+
+def half_file(name: str) -> str:
+    """The file of one input's encoder in half precision, which a bundle may have beside the other."""
+    return f"encoder.{name}.fp16.onnx"
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,21 @@ class Bundle:
         if name not in self.config["files"]:
             raise BundleError(f"{self.path / CONFIG} does not list {name}")
         return self.path / name
+
+    def graph(self, name: str, precision: str = "fp32") -> Path:
+        """The path of one input's encoder: in half precision, `fp16`, where the bundle has it in that.
+
+        Raises:
+            UsageError: Half precision is asked for, and it has no encoder in that.
+        """
+        if precision == "fp32":
+            return self.file(encoder_file(name))
+        if not any(half_file(one) in self.config["files"] for one in self.signature.names):
+            raise UsageError(
+                f"{self.path} has no encoder in half precision: export it with --precision fp16, or run it in fp32"
+            )
+        half = half_file(name)
+        return self.file(half if half in self.config["files"] else encoder_file(name))
 
     @property
     def memory_size(self) -> int:

@@ -50,6 +50,7 @@ def card(signature: Signature, config: Mapping[str, Any]) -> str:
         f"{'Original' if prompt else 'Trained'} and exported outputs differ by at most {parity['max_error']:.1e} over "
         f"{parity['subsets']} subsets of inputs and {parity['closed_loop_max_error']:.1e} over "
         f"{parity['closed_loop_steps']} {_kind(config)}steps, at which every action was the same.",
+        *_halved(parity),
         "",
         "## Limits",
         "",
@@ -59,6 +60,17 @@ def card(signature: Signature, config: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _halved(parity: Mapping[str, Any]) -> list[str]:
+    """How far encoders in half precision are off, where there are some."""
+    if "fp16" not in parity:
+        return []
+    half = parity["fp16"]
+    return [
+        f"With encoders in half precision (`fp16`) the differences are {half['max_error']:.1e} and "
+        f"{half['closed_loop_max_error']:.1e}, and again every action was the same."
+    ]
 
 
 def _trained(config: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sensorimotor.errors import UsageError
+from sensorimotor.models.bundle import CORE, Bundle, encoder_file
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEVICES = {"cpu": (CPU,), "cuda": (CUDA,)}
 """Device → the execution providers of ONNX Runtime that run a policy there."""
 
 Optimisation = Literal["all", "extended", "basic", "none"]
+Precision = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Execution:
         arena: Whether memory, once taken, is kept for the next run.
         fallback: Whether nodes that the first provider cannot run may run on the CPU. Otherwise that is an error: a
             policy that is half on another device is slower than on either.
+        precision: Of the encoders; with fp16 those are taken that a bundle has in half precision beside the others.
         graphs: File of a bundle → another that takes its place, with the same inputs and outputs: in another precision.
 
     Raises:
@@ -46,6 +49,7 @@ class Execution:
     optimisation: Optimisation = "all"
     arena: bool = True
     fallback: bool = False
+    precision: Precision = "fp32"
     graphs: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +69,15 @@ class Execution:
         if device not in DEVICES:
             raise UsageError(f"no device is called {device!r}; there are {', '.join(DEVICES)}")
         return cls(DEVICES[device], **settings)
+
+    def files(self, bundle: Bundle) -> dict[str, Path]:
+        """File of each graph that a step takes → the one that is run in its place.
+
+        Raises:
+            UsageError: Half precision is asked for, and the bundle has no encoder in that.
+        """
+        own = {encoder_file(name): bundle.graph(name, self.precision) for name in bundle.signature.names}
+        return {**own, CORE: bundle.file(CORE), **self.graphs}
 
     def session_options(self, ort: Any) -> Any:
         """The same in the terms of ONNX Runtime.

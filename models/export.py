@@ -15,9 +15,11 @@ from torch import nn
 from sensorimotor.errors import ExportError, OutputPathError
 from sensorimotor.files import replacing_directory
 from sensorimotor.models import bundle as layout
-from sensorimotor.models.bundle import Bundle, encoder_file, seal
+from sensorimotor.models.bundle import Bundle, encoder_file, half_file, seal
 from sensorimotor.models.card import card
+from sensorimotor.models.execution import Execution, Precision
 from sensorimotor.models.golden import save_golden
+from sensorimotor.models.half import halved
 from sensorimotor.models.licences import foreign_weights, warn_of_restrictions
 from sensorimotor.models.onnx_backend import DECIDED, ENCODED, OnnxBackend
 from sensorimotor.models.parity import TOLERANCE, Evidence, check_parity
@@ -31,6 +33,10 @@ from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 GOLDEN_STEPS = 100
 LARGEST_BYTES = 2**31 - 2**24
 """Of weights in one graph: a protobuf message ends at 2 GiB, and the rest of the graph needs room too."""
+HALF_TOLERANCE = 2e-2
+"""The same for encoders in half precision, whose numbers have three digits."""
+EXAMPLE_ROWS = 2
+"""Never 1: the exporter takes an axis of size 1 in the example for a constant."""
 DYNAMIC = torch.export.Dim.DYNAMIC
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 """What the exporter notes on every node: paths of the machine it runs on, which are nobody's business."""
@@ -43,6 +49,7 @@ def export(
     config: Mapping[str, Any],
     *,
     single_file: bool = False,
+    precision: Precision = "fp32",
     tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Write a bundle, if the exported graphs agree with the network.
@@ -53,6 +60,8 @@ def export(
         out: The bundle's directory; an older bundle there is replaced.
         config: `name`, `description`, `metrics` and `provenance` of the policy.
         single_file: Also write `policy.onnx`, all graphs merged into one step.
+        precision: With `fp16`, also write pretrained encoders in half precision, compared just as strictly but for
+            `HALF_TOLERANCE`.
         tolerance: Largest difference of any head output or memory value (see `parity.difference`).
 
     Returns:
@@ -63,12 +72,14 @@ def export(
 
     Raises:
         ParityError: They do not agree; nothing is written.
-        ExportError: Its weights are too many for an ONNX file, or no numbers.
+        ExportError: Its weights are too many for an ONNX file, or no numbers; or there is nothing to halve.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
     require_replaceable(out)
     require_exportable(network, single_file=single_file)
     require_finite(network)
+    if precision == "fp16":
+        pretrained_inputs(network)
     warn_of_restrictions(network.spec)
     plain = without_adapters(network)
     with replacing_directory(out) as aside:
@@ -82,6 +93,12 @@ def export(
             parity["single_file"] = check_parity(
                 trained, Policy(network.signature, merged, network.tokenizer), evidence, tolerance
             )
+        if precision == "fp16":
+            write_half_graphs(plain, aside)
+            seal(aside, _config(plain, stated, {}))
+            half = OnnxBackend(Bundle.load(aside), Execution(precision="fp16"))
+            in_half = Policy(network.signature, half, network.tokenizer)
+            parity["fp16"] = check_parity(trained, in_half, evidence, HALF_TOLERANCE)
         save_golden(aside / layout.GOLDEN, policy, evidence.steps[:GOLDEN_STEPS], evidence.starts[:GOLDEN_STEPS])
         full = _config(plain, stated, parity)
         (aside / layout.CARD).write_text(card(network.signature, full))
@@ -117,6 +134,17 @@ def require_finite(network: AnyNetwork) -> None:
     for name, value in network.state_dict().items():
         if value.isnan().any() or (name not in masks and value.isinf().any()):
             raise ExportError(f"{name} has weights that are NaN or infinite: train again, at a lower learning rate")
+
+
+def pretrained_inputs(network: AnyNetwork) -> list[str]:
+    """The inputs whose encoders are worth halving: those that others have trained, for they are large.
+
+    Raises:
+        ExportError: There are none.
+    """
+    if not network.spec.encoders:
+        raise ExportError("it has no pretrained encoder, and small ones gain nothing by half precision: export in fp32")
+    return list(network.spec.encoders)
 
 
 def _bytes(module: nn.Module) -> int:
@@ -200,15 +228,10 @@ def write_graphs(network: AnyNetwork, directory: Path) -> None:
     that is absent can be given as a single one.
     """
     network.eval()
-    rows = 2  # never 1: the exporter takes an axis of size 1 in the example for a constant
     shapes = network.token_shapes()
     for name, modality in network.signature.inputs.items():
-        taken = modality.still if isinstance(modality, Image) else modality
-        arguments = tuple(torch.from_numpy(value) for value in example_values(taken, rows))
-        inputs = [name, f"{name}.length"][: len(arguments)]
-        rows_only = tuple({0: DYNAMIC} for _ in arguments)
-        file = directory / encoder_file(name)
-        _export(network.encoders[name], arguments, inputs, ENCODED, rows_only, file)
+        _export_encoder(network.encoders[name], name, modality, directory / encoder_file(name))
+    rows = EXAMPLE_ROWS
     tokens = [torch.zeros(rows, shape.n, shape.dim) for shape in shapes.values()]
     masks = [torch.ones(rows, shape.n, dtype=torch.bool) for shape in shapes.values()]
     present = torch.ones(rows, len(shapes), dtype=torch.bool)
@@ -217,6 +240,16 @@ def write_graphs(network: AnyNetwork, directory: Path) -> None:
     counts = [{0: DYNAMIC, 1: DYNAMIC} if shape.n > 1 else {0: DYNAMIC} for shape in shapes.values()]
     dynamic = (counts, counts, {0: DYNAMIC}, {0: DYNAMIC}, {0: DYNAMIC})
     _export(network.core, example, names, DECIDED, dynamic, directory / layout.CORE)
+
+
+def write_half_graphs(plain: AnyNetwork, directory: Path) -> None:
+    """Write the pretrained encoders in half precision beside the others.
+
+    Raises:
+        ExportError: There are none.
+    """
+    for name in pretrained_inputs(plain):
+        _export_encoder(halved(plain.encoders[name]), name, plain.signature.inputs[name], directory / half_file(name))
 
 
 def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[np.ndarray, ...]:
@@ -230,6 +263,13 @@ def example_values(modality: Image | Audio | Text | State, rows: int) -> tuple[n
             return (np.ones((rows, tokens), np.int64),)
         case State(size=size):
             return (np.zeros((rows, size), np.float32),)
+
+
+def _export_encoder(encoder: nn.Module, name: str, modality: Modality, file: Path) -> None:
+    taken = modality.still if isinstance(modality, Image) else modality
+    arguments = tuple(torch.from_numpy(value) for value in example_values(taken, EXAMPLE_ROWS))
+    inputs = [name, f"{name}.length"][: len(arguments)]
+    _export(encoder, arguments, inputs, ENCODED, tuple({0: DYNAMIC} for _ in arguments), file)
 
 
 def _export(

@@ -13,6 +13,7 @@ from sensorimotor.actions.choice import choose, same_choice
 from sensorimotor.actions.space import ActionSpace
 from sensorimotor.errors import BundleError
 from sensorimotor.models.bundle import GOLDEN, Bundle
+from sensorimotor.models.execution import Precision
 from sensorimotor.models.parity import difference
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.signature import Signature
@@ -73,8 +74,13 @@ def load_golden(path: Path, signature: Signature) -> tuple[list[Sensed], list[bo
         raise BundleError(f"{path} is no golden set: {error}") from error
 
 
-def verify_golden(bundle: Bundle, policy: Policy) -> dict[str, Any]:
+def verify_golden(bundle: Bundle, policy: Policy, precision: Precision = "fp32") -> dict[str, Any]:
     """Replay the golden set of a bundle on this machine.
+
+    Args:
+        bundle: Whose golden set.
+        policy: What the bundle is here.
+        precision: Of its encoders: in half precision it was exported with a tolerance of its own.
 
     Returns:
         `steps`, `max_error` (see `difference`) and `tolerance` of the head outputs, `same_actions`, and whether all is
@@ -86,7 +92,8 @@ def verify_golden(bundle: Bundle, policy: Policy) -> dict[str, Any]:
     steps, starts, expected = load_golden(bundle.file(GOLDEN), bundle.signature)
     outputs = np.stack(replay(policy, steps, starts))
     error = difference(outputs, expected)
-    tolerance = float(bundle.config["parity"]["tolerance"])
+    parity = bundle.config["parity"]
+    tolerance = float((parity["fp16"] if precision == "fp16" else parity)["tolerance"])
     same = sum(_same(bundle.signature.action_space, *pair) for pair in zip(outputs, expected, strict=True))
     return {
         "steps": len(steps),

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from sensorimotor.errors import BundleError, MissingExtraError
-from sensorimotor.models.backend import CoreInput, CoreOutput
-from sensorimotor.models.bundle import CORE, Bundle, encoder_file, graph_files
-from sensorimotor.models.execution import ONE_THREAD, Execution
+from sensorimotor.errors import BundleError, MissingExtraError, UsageError
+from sensorimotor.models.backend import Backend, CoreInput, CoreOutput
+from sensorimotor.models.bundle import CORE, Bundle, encoder_file
+from sensorimotor.models.execution import CPU, ONE_THREAD, Execution
 
 ENCODED, DECIDED = ["tokens", "mask"], ["parameters", "embedding", "memory_out"]
 """Names of what the graphs give."""
+Provider = str | tuple[str, dict[str, str]]
+"""An execution provider, with or without options."""
 
 
 def runtime() -> Any:
@@ -48,28 +50,14 @@ class OnnxBackend:
     def __init__(self, bundle: Bundle, execution: Execution = ONE_THREAD):
         ort = runtime()
         options, providers = execution.session_options(ort), execution.providers
-        graphs = {file: execution.graphs.get(file) or bundle.file(file) for file in graph_files(bundle)}
+        files = execution.files(bundle)
         self.memory_size = bundle.memory_size
         self._names = bundle.signature.names
         self._shapes = {name: bundle.config["encoders"][name] for name in self._names}
-        self._encoders = {name: _session(ort, graphs[encoder_file(name)], options, providers) for name in self._names}
+        self._encoders = {name: session(ort, files[encoder_file(name)], options, providers) for name in self._names}
         self._arguments = {name: [one.name for one in self._encoders[name].get_inputs()] for name in self._names}
-        self._core = _session(ort, graphs[CORE], options, providers)
-        self._try(graphs[CORE])
-
-    def _try(self, core: Path) -> None:
-        """Take one step without any input: what does not fit together is found now, and not while acting."""
-        absent = [self.empty_tokens(name) for name in self._names]
-        tokens, masks = [one for one, _ in absent], [mask for _, mask in absent]
-        zeros = np.zeros((1, len(absent)), np.float32)
-        nothing = CoreInput(tokens, masks, zeros > 0, zeros, np.zeros((1, self.memory_size), np.float32))
-        try:
-            memory = self.step(nothing).memory
-        except Exception as error:  # noqa: BLE001 (as in _session)
-            reason = " ".join(str(error).split())
-            raise BundleError(f"{core} does not fit the rest of the bundle: {reason}") from error
-        if memory.shape != (1, self.memory_size):
-            raise BundleError(f"{core} does not fit the rest of the bundle: it has another memory")
+        self._core = session(ort, files[CORE], options, providers)
+        require_fit(self, bundle, files[CORE])
 
     def encode(self, name: str, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.encode`."""
@@ -94,8 +82,64 @@ def core_feeds(names: Sequence[str], inputs: CoreInput) -> dict[str, np.ndarray]
     return feeds
 
 
-def _session(ort: Any, graph: Path, options: Any, providers: Sequence[str]) -> Any:
+def require_fit(backend: Backend, bundle: Bundle, core: Path) -> None:
+    """Take one step without any input: what does not fit together is found now, and not while acting.
+
+    Args:
+        backend: What runs the graphs.
+        bundle: What it runs.
+        core: The graph of the core.
+
+    Raises:
+        BundleError: It does not.
+    """
+    absent = [backend.empty_tokens(name) for name in bundle.signature.names]
+    tokens, masks = [one for one, _ in absent], [mask for _, mask in absent]
+    zeros = np.zeros((1, len(absent)), np.float32)
+    nothing = CoreInput(tokens, masks, zeros > 0, zeros, np.zeros((1, bundle.memory_size), np.float32))
     try:
-        return ort.InferenceSession(str(graph), options, providers=list(providers))
+        memory = backend.step(nothing).memory
+    except Exception as error:  # noqa: BLE001 (as in session)
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{core} does not fit the rest of the bundle: {reason}") from error
+    if memory.shape != (1, bundle.memory_size):
+        raise BundleError(f"{core} does not fit the rest of the bundle: it has another memory")
+
+
+def session(ort: Any, file: Path, options: Any, providers: Sequence[Provider]) -> Any:
+    """A session of one graph, on the first of these providers.
+
+    Raises:
+        UsageError: That provider does not start on this machine.
+        BundleError: The graph cannot be loaded.
+    """
+    # Unless told otherwise, the Python package takes the CPU where a provider fails, with a word on standard output.
+    try:
+        return ort.InferenceSession(str(file), options, providers=list(providers), enable_fallback=False)
     except Exception as error:  # noqa: BLE001 (ONNX Runtime raises half a dozen types without a common base)
-        raise BundleError(f"{graph} cannot be loaded by ONNX Runtime: {error}") from error
+        first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        if first != CPU and (reason := _not_starting(ort, file, first)):
+            raise UsageError(f"{first} does not start on this machine: {reason}") from error
+        raise BundleError(f"{file} cannot be loaded by ONNX Runtime: {error}") from error
+
+
+def _not_starting(ort: Any, file: Path, provider: str) -> str:
+    """Why a provider does not start, whatever the graph; empty where it does."""
+    try:
+        started = ort.InferenceSession(str(file), providers=[provider], enable_fallback=False).get_providers()
+    except RuntimeError as error:
+        return " ".join(str(error).split())[-400:]
+    except Exception:  # noqa: BLE001 (about the graph)
+        return ""
+    return "" if provider in started else "libraries that it needs are missing, which it names above"
+
+
+def shapes_of(ort: Any, file: Path) -> dict[str, list[Any]]:
+    """Input of a graph → its shape, with names for what is left open.
+
+    Raises:
+        BundleError: The graph cannot be loaded.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return {one.name: one.shape for one in session(ort, file, options, [CPU]).get_inputs()}

@@ -95,10 +95,10 @@ class Policy:
             MissingExtraError: ONNX Runtime is not installed.
             UsageError: There is no such device, or this build of ONNX Runtime cannot use it.
         """
-        from sensorimotor.models.onnx_backend import OnnxBackend
+        from sensorimotor.models.backends import backend_for
 
         bundle = source if isinstance(source, Bundle) else Bundle.load(source)
-        backend = OnnxBackend(bundle, execution or Execution.on(device, threads=threads))
+        backend = backend_for(bundle, execution or Execution.on(device, threads=threads))
         return cls(bundle.signature, backend, bundle.tokenizer(), bundle.fingerprint, following)
 
     def act(

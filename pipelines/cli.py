@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -32,6 +32,11 @@ data = typer.Typer(help="Look into data, and turn them into a recording.", no_ar
 app.add_typer(data, name="data")
 
 PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
+DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cuda: an NVIDIA GPU.")]
+PrecisionOption = Annotated[
+    Literal["fp32", "fp16"],
+    typer.Option("--precision", help="fp16: pretrained encoders in half precision, where the bundle has them."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 INTERRUPTED = 130
 CACHE = Path("~/.cache/sensorimotor")
@@ -190,6 +195,9 @@ def export(
     single_file: Annotated[
         bool, typer.Option("--single-file", help="Also write policy.onnx, one graph for a step.")
     ] = False,
+    precision: Annotated[
+        Literal["fp32", "fp16"], typer.Option(help="fp16: also write pretrained encoders in half precision, for GPUs.")
+    ] = "fp32",
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint into a bundle, if the exported graphs compute what the network computes.
@@ -202,7 +210,7 @@ def export(
 
     _quiet_exporter()
     with _tidy_when_killed(), console.err.status("exporting and comparing"):
-        report = export_checkpoint(checkpoint, out, single_file=single_file)
+        report = export_checkpoint(checkpoint, out, single_file=single_file, precision=precision)
     if as_json:
         _print_json({"bundle": str(out), "parity": report})
     else:
@@ -233,18 +241,22 @@ def evaluate(
         bool, typer.Option("--swap-mission", help="Give, and score, the mission of another object of the room.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
     as_json: Json = False,
 ) -> None:
     """Play many episodes in closed loop and report success, path length and attention to the instruction.
 
     Example: `sensorimotor evaluate default --inputs camera,mic --speaker espeak:en-us+f3 --episodes 100`
     """
+    from sensorimotor.models.execution import Execution
     from sensorimotor.pipelines import console
     from sensorimotor.pipelines.evaluate import Trial
     from sensorimotor.pipelines.evaluate import evaluate as run
 
     names = tuple(name.strip() for name in inputs.split(",") if name.strip()) if inputs is not None else None
-    trial = Trial(policy, env, names, tuple(speaker or ("espeak:en-us+f3",)), swap_mission)
+    execution = Execution.on(device, precision=precision)
+    trial = Trial(policy, env, names, tuple(speaker or ("espeak:en-us+f3",)), swap_mission, execution)
     with console.counting(env, episodes) as progress:
         report = run(trial, range(seed, seed + episodes), workers=workers, progress=progress)
     if as_json:
@@ -257,15 +269,18 @@ def evaluate(
 def inspect(
     policy: PolicyArgument,
     verify: Annotated[bool, typer.Option("--verify", help="Replay the golden set on this machine.")] = False,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
     as_json: Json = False,
 ) -> None:
     """Show what a bundle expects, promises and remembers.
 
     Example: `sensorimotor inspect default --verify`
     """
+    from sensorimotor.models.execution import Execution
     from sensorimotor.pipelines.inspect import inspect as look
 
-    report = look(policy, verify=verify)
+    report = look(policy, verify=verify, execution=Execution.on(device, precision=precision))
     if as_json:
         _print_json(report)
     else:
@@ -390,6 +405,8 @@ def run(
         int | None,
         typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones. Default: as tuned, or 1."),
     ] = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
     follow: Annotated[
         str, typer.Option(help="How many actions of a plan are carried out before the next plan; or `ensemble`.")
     ] = "1",
@@ -443,6 +460,8 @@ def run(
             as_fast_as_possible=as_fast_as_possible,
             serve=serve,
             threads=threads,
+            device=device,
+            precision=precision,
             follow=follow,
             seed=seed,
             speakers=tuple(speaker or ()),
@@ -483,8 +502,13 @@ def profile(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with the same policy in torch and torch.compile.")
     ] = False,
-    providers: Annotated[str, typer.Option(help="Execution providers of ONNX Runtime; or cpu, or cuda.")] = "cpu",
-    threads: Annotated[str, typer.Option(help="Inside one operator; `auto`: as many as prove quickest.")] = "1",
+    providers: Annotated[
+        str | None, typer.Option(help="Execution providers of ONNX Runtime; or cpu, or cuda. Default: cpu.")
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(help="Inside one operator; `auto`: the quickest number. Default: as tuned, or 1."),
+    ] = None,
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Let the CPU run what the first provider cannot.")
     ] = False,
@@ -502,7 +526,7 @@ def profile(
     from sensorimotor.pipelines.profile_console import profile_tables
     from sensorimotor.pipelines.profile_report import html_report
 
-    rate_hz, count = profile_options.check_rate(rate), profile_options.parse_threads(threads)
+    rate_hz, count = profile_options.check_rate(rate), profile_options.parse_threads(threads) if threads else None
     sizes = () if batch == "none" else profile_options.parse_batches(batch)
     execution = profile_options.execution_of(providers, count, allow_fallback)
     if html:
@@ -511,7 +535,7 @@ def profile(
         report = measure(
             policy,
             execution=execution,
-            threads=count,
+            try_threads=threads == profile_options.AUTO,
             batches=sizes,
             rate_hz=rate_hz,
             recording=recording,

@@ -6,7 +6,8 @@ from typing import Any
 
 from sensorimotor.actions.decision import Decision
 from sensorimotor.models.checkpoint import Checkpoint, load_checkpoint
-from sensorimotor.models.export import export, require_finite, require_replaceable
+from sensorimotor.models.execution import Precision
+from sensorimotor.models.export import export, pretrained_inputs, require_finite, require_replaceable
 from sensorimotor.models.parity import CLOSED_LOOP_STEPS, Evidence
 from sensorimotor.models.policy import Policy
 from sensorimotor.models.torch_backend import TorchBackend
@@ -25,20 +26,23 @@ FALLBACK_SPEAKER = "espeak:en-us"
 SENSES = (("camera", "mic", "instruction"), ("camera", "mic"), ("camera", "instruction"))
 
 
-def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False) -> dict[str, Any]:
+def export_checkpoint(
+    checkpoint: Path, out: Path, *, single_file: bool = False, precision: Precision = "fp32"
+) -> dict[str, Any]:
     """Export a checkpoint into a bundle.
 
     Args:
         checkpoint: The file, or the directory of its run.
         out: The bundle's directory.
         single_file: Also write `policy.onnx`.
+        precision: With `fp16`, also write pretrained encoders in half precision.
 
     Returns:
         The parity report.
 
     Raises:
         CheckpointError: It cannot be read.
-        ExportError: Its weights are no numbers.
+        ExportError: Its weights are no numbers, or there is nothing to halve.
         ParityError: The exported graphs differ from the network; nothing is written.
         OutputPathError: `out` cannot be written, or is a directory with something else in it.
     """
@@ -46,13 +50,15 @@ def export_checkpoint(checkpoint: Path, out: Path, *, single_file: bool = False)
     trained = load_checkpoint(checkpoint)
     recipe = parse_recipe(trained.recipe, f"the recipe in {checkpoint}")
     require_finite(trained.network)
+    if precision == "fp16":
+        pretrained_inputs(trained.network)
     record = known_record(trained, str(checkpoint))
     if isinstance(recipe, MissionRecipe):
         evidence, kind = closed_loop_evidence(trained, recipe), "closed loop"
     else:
         evidence, kind = recorded_evidence(recipe, trained.network.signature), "recorded"
     description = _description(trained, record, recipe, kind)
-    return export(trained.network, evidence, out, description, single_file=single_file)
+    return export(trained.network, evidence, out, description, single_file=single_file, precision=precision)
 
 
 def closed_loop_evidence(trained: Checkpoint, recipe: MissionRecipe) -> Evidence:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from sensorimotor.models.backends import backend_for
 from sensorimotor.models.bundle import CONFIG, Bundle
 from sensorimotor.models.execution import ONE_THREAD, Execution
 from sensorimotor.models.golden import verify_golden
-from sensorimotor.models.onnx_backend import OnnxBackend
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.stated import require_stated
 
@@ -43,6 +43,6 @@ def inspect(source: str, *, verify: bool = False, execution: Execution = ONE_THR
         "golden": None,
     }
     if verify:
-        policy = Policy(bundle.signature, OnnxBackend(bundle, execution), bundle.tokenizer(), bundle.fingerprint)
-        report["golden"] = verify_golden(bundle, policy)
+        policy = Policy(bundle.signature, backend_for(bundle, execution), bundle.tokenizer(), bundle.fingerprint)
+        report["golden"] = verify_golden(bundle, policy, execution.precision)
     return report

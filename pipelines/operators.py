@@ -145,7 +145,7 @@ def _calls(bundle: Bundle, shown: Shown) -> dict[str, list[Any]]:
 
 
 def _graph(bundle: Bundle, stage: str, file: str, calls: list[Any], execution: Execution) -> Graph:
-    path = bundle.file(file)
+    path = execution.files(bundle)[file]
     timed = _watched(path, calls, execution)
     unpacked = _by_node(_watched(path, calls, execution, UNPACKED, once=True).events)
     plain = replace(execution, optimisation="extended") if execution.optimisation == "all" else execution

@@ -15,6 +15,7 @@ from sensorimotor.pipelines.ceilings import Ceilings, measure_ceilings
 from sensorimotor.pipelines.cold_start import cold_starts
 from sensorimotor.pipelines.hardware import describe_machine, resident_mb, today, usable_cores, versions
 from sensorimotor.pipelines.latency import histograms, latency
+from sensorimotor.pipelines.machine_profile import tuned
 from sensorimotor.pipelines.operators import Graph, foreign_nodes, graphs_of
 from sensorimotor.pipelines.shown import Shown, golden_shown, recorded_shown
 from sensorimotor.pipelines.stage_timing import TOTAL, Span, StageTimes, measure
@@ -35,8 +36,8 @@ Told = Callable[[str], object]
 def profile(
     source: str,
     *,
-    execution: Execution,
-    threads: int | None = 1,
+    execution: Execution | None = None,
+    try_threads: bool = False,
     batches: Sequence[int] = (),
     rate_hz: float | None = None,
     recording: str | None = None,
@@ -49,8 +50,8 @@ def profile(
 
     Args:
         source: A bundle directory, or the name of a bundled policy.
-        execution: How graphs are run.
-        threads: Inside one operator; None: as many as prove quickest.
+        execution: How graphs are run; None: as `run` would, tuned on this machine or else on one thread.
+        try_threads: Find out how many threads are quickest.
         batches: Sizes of batches to find the throughput of.
         rate_hz: Decisions a second to hold it against; None: those of its signature.
         recording: What it is shown, in place of its golden set: whatever `batch` reads.
@@ -71,10 +72,10 @@ def profile(
     shown = recorded_shown(recording, bundle.signature) if recording else golden_shown(bundle)
     told("loading")
     tried: dict[int, float] = {}
-    if threads is None:
+    execution = execution or tuned(bundle, "latency", told)
+    if try_threads:
         tried = _trial(bundle, shown, execution)
-        threads = min(tried, key=lambda count: tried[count])
-    execution = replace(execution, threads=threads)
+        execution = replace(execution, threads=min(tried, key=lambda count: tried[count]))
     policy = _load(bundle, shown, execution)
     first_ms = float(measure(policy, shown, 1).ms(TOTAL)[0])
     told("deciding")
@@ -105,7 +106,11 @@ def profile(
         },
         "shown": {"origin": shown.origin, "steps": len(shown.steps), "episodes": int(sum(shown.starts))},
         "execution": asdict(execution)
-        | {"providers": list(execution.providers), "threads_tried_ms": {str(count): ms for count, ms in tried.items()}},
+        | {
+            "providers": list(execution.providers),
+            "graphs": {file: str(path) for file, path in execution.graphs.items()},
+            "threads_tried_ms": {str(count): ms for count, ms in tried.items()},
+        },
         "stages": {stage: latency(times.ms(stage)) for stage in (*times.stages, TOTAL)},
         "histograms": histograms({stage: ms for stage in (*times.stages, TOTAL) if len(ms := times.ms(stage))}),
         "timeline": {"typical": _spans(times.typical()), "slow": _spans(_at(times, SLOWEST))},

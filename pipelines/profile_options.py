@@ -79,13 +79,15 @@ def check_rate(rate_hz: float | None) -> float | None:
     return rate_hz
 
 
-def execution_of(providers: str, threads: int | None, allow_fallback: bool) -> Execution:
-    """How graphs are run; without a number of threads, on one.
+def execution_of(providers: str | None, threads: int | None, allow_fallback: bool) -> Execution | None:
+    """How graphs are run, on one thread where nothing is said of them; None: nothing is said at all.
 
     Raises:
         UsageError: The providers cannot be read.
     """
-    return Execution(parse_providers(providers), threads=threads or 1, fallback=allow_fallback)
+    if providers is None and threads is None and not allow_fallback:
+        return None
+    return Execution(parse_providers(providers or "cpu"), threads=threads or 1, fallback=allow_fallback)
 
 
 def writable_file(path: Path) -> Path:

@@ -59,7 +59,10 @@ def why(report: Mapping[str, Any]) -> str:
 def machine(report: Mapping[str, Any]) -> str:
     """Hardware, how graphs were run, versions and date."""
     hardware, execution = report["hardware"], report["execution"]
-    threads = f"{execution['threads']} thread{'s' if execution['threads'] > 1 else ''}"
+    count = execution["threads"]
+    threads = "as many threads as cores" if count is None else f"{count} thread{'s' if count > 1 else ''}"
+    if execution["graphs"]:
+        threads += f", int8 in {', '.join(execution['graphs'])}"
     if tried := execution["threads_tried_ms"]:
         threads += " (quickest of " + ", ".join(f"{n}: {duration(ms)}" for n, ms in tried.items()) + ")"
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())

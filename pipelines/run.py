@@ -17,7 +17,7 @@ from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
 from sensorimotor.errors import UsageError
 from sensorimotor.models.bundle import Bundle
-from sensorimotor.models.execution import Execution
+from sensorimotor.models.execution import Execution, Precision
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sensors import open_sensor
@@ -68,6 +68,8 @@ def run(
     as_fast_as_possible: bool = False,
     serve: int | None = None,
     threads: int | None = None,
+    device: str = "cpu",
+    precision: Precision = "fp32",
     follow: str = "1",
     seed: int = 0,
     speakers: tuple[str, ...] = (),
@@ -92,6 +94,8 @@ def run(
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
         threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower. None: graphs
             are run as they were tuned on this machine, or else with one thread.
+        device: `cpu` or `cuda`.
+        precision: Of the encoders; `fp16` where the bundle has them in half precision.
         follow: How plans are carried out (see `parse_following`).
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
@@ -106,7 +110,7 @@ def run(
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, to, speakers, as_fast_as_possible, serve)
     bundle = Bundle.load(source)
-    execution = tuned(bundle, "latency", tell) if threads is None else Execution(threads=threads)
+    execution = _execution(bundle, threads, device, precision, tell)
     policy = Policy.load(bundle, execution=execution, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
@@ -198,6 +202,13 @@ def run(
     if body:
         summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
     return summary
+
+
+def _execution(bundle: Bundle, threads: int | None, device: str, precision: Precision, tell: Told) -> Execution:
+    """How graphs are run: as a person says, or else as they were tuned on this machine."""
+    if threads is None and device == "cpu" and precision == "fp32":
+        return tuned(bundle, "latency", tell)
+    return Execution.on(device, threads=threads or 1, precision=precision)
 
 
 def _require_sense(

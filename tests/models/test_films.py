@@ -10,6 +10,7 @@ import torch
 
 from sensorimotor.actions.space import Discrete
 from sensorimotor.errors import BundleError
+from sensorimotor.models.bound_backend import BoundBackend
 from sensorimotor.models.bundle import SINGLE, Bundle, encoder_file, fingerprint_of, seal
 from sensorimotor.models.export import export
 from sensorimotor.models.golden import verify_golden
@@ -146,6 +147,15 @@ def test_in_a_stream_every_frame_is_encoded_once_and_decisions_are_those_of_whol
             assert given[0][i][0] == pytest.approx(whole, abs=1e-5)
             assert given[1][i].shape == (1, len(whole))
     assert rows == {"front": 25, "wrist": 25, "joints": 25}
+
+
+def test_films_whose_tokens_stay_on_the_device_are_decided_as_those_on_the_host(bundle, evidence):
+    loaded = Bundle.load(bundle)
+    here, there = Policy(SIGNATURE, OnnxBackend(loaded)), Policy(SIGNATURE, BoundBackend(loaded))
+    for one, other in zip(evidence.steps[:25], evidence.steps[25:50], strict=True):
+        rows = [one.observation, other.observation]
+        for ours, theirs in zip(*(policy.act_batch(rows) for policy in (here, there)), strict=True):
+            assert ours.parameters == pytest.approx(theirs.parameters, abs=1e-5)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -8,7 +9,7 @@ import pytest
 from sensorimotor.errors import BundleError, MissingExtraError, UsageError
 from sensorimotor.models.bundle import Bundle, seal
 from sensorimotor.models.execution import CUDA, Execution
-from sensorimotor.models.onnx_backend import OnnxBackend, runtime
+from sensorimotor.models.onnx_backend import OnnxBackend, runtime, session
 from sensorimotor.models.policy import Policy
 
 
@@ -123,3 +124,71 @@ def test_one_token_that_is_masked_stands_for_an_input_that_is_absent(tiny_bundle
     assert (empty.shape, empty.dtype) == ((1, 1, tokens.shape[2]), tokens.dtype)
     assert (empty_mask.shape, empty_mask.dtype) == ((1, 1), mask.dtype)
     assert not empty_mask.any()
+
+
+class FakeRuntime:
+    """ONNX Runtime with a provider that does what `starts` says of a graph and its options."""
+
+    def __init__(self, starts):
+        self.starts, self.asked = starts, []
+
+    def InferenceSession(self, path, options=None, providers=(), enable_fallback=True):  # noqa: N802
+        self.asked.append((providers, enable_fallback))
+        return self.starts(options is not None)
+
+
+class Started:
+    def __init__(self, *providers):
+        self.providers = list(providers)
+
+    def get_providers(self):
+        return self.providers
+
+
+def raising(error):
+    def start(strict):
+        raise error
+
+    return start
+
+
+def on_the_cpu_only(strict):
+    if strict:
+        raise ValueError("This session contains graph nodes that are assigned to the default CPU EP")
+    return Started("CPUExecutionProvider")
+
+
+@pytest.mark.parametrize(
+    ("starts", "reason"),
+    [
+        (raising(RuntimeError("CUDA failure 35: CUDA driver version is\n insufficient ; GPU=-1")), "CUDA failure 35"),
+        (on_the_cpu_only, "libraries that it needs are missing"),
+    ],
+    ids=["no driver", "no libraries"],
+)
+@pytest.mark.parametrize("provider", [CUDA, (CUDA, {"enable_cuda_graph": "1"})])
+def test_a_device_that_does_not_start_is_not_replaced_by_another_and_no_fault_of_the_bundle(starts, reason, provider):
+    ort = FakeRuntime(starts)
+    with pytest.raises(UsageError, match=f"{CUDA} does not start on this machine: .*{reason}") as caught:
+        session(ort, Path("core.onnx"), object(), [provider])
+    assert "\n" not in str(caught.value)
+    assert not any(fallback for _, fallback in ort.asked)
+
+
+def test_a_graph_that_a_device_cannot_run_is_a_fault_of_the_bundle():
+    def only_loosely(strict):
+        if strict:
+            raise ValueError("no kernel for Frobnicate")
+        return Started(CUDA, "CPUExecutionProvider")
+
+    with pytest.raises(BundleError, match=r"core\.onnx cannot be loaded by ONNX Runtime: no kernel for Frobnicate"):
+        session(FakeRuntime(only_loosely), Path("core.onnx"), object(), [CUDA])
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        session(FakeRuntime(raising(ValueError("no graph"))), Path("core.onnx"), object(), [CUDA])
+
+
+def test_on_the_cpu_the_bundle_is_at_fault():
+    ort = FakeRuntime(raising(RuntimeError("damaged")))
+    with pytest.raises(BundleError, match="damaged"):
+        session(ort, Path("core.onnx"), object(), ["CPUExecutionProvider"])
+    assert len(ort.asked) == 1

@@ -143,6 +143,25 @@ def test_without_a_verb_all_of_them_are_shown(called):
 # For people, without --json
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("inspect", "--verify"), ("evaluate", "--episodes", "1"), ("run", "--input", "instruction=go", "--to", "none")],
+)
+def test_the_same_words_put_a_policy_on_a_gpu_or_say_why_it_cannot_be(called, words):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this build of ONNX Runtime has CUDA")
+    verb, *options = words
+    done = called(verb, "default", *options, "--device", "cuda", "--json")
+    assert done.returncode == 2
+    assert "CUDAExecutionProvider is not available here" in done.stderr
+    assert not done.stdout
+    done = called(verb, "default", *options, "--precision", "fp16", "--json")
+    assert done.returncode == 2
+    assert "has no encoder in half precision" in done.stderr
+
+
 def test_inspect_shows_a_table(called, tiny_bundle):
     done = called("inspect", tiny_bundle)
     assert done.returncode == 0

@@ -27,8 +27,8 @@ def handed_over(monkeypatch):
     """What is handed to the export proper, which is tested where it is defined."""
     calls = []
 
-    def export(network, evidence, out, config, *, single_file):
-        calls.append((network, evidence, out, config, single_file))
+    def export(network, evidence, out, config, *, single_file, precision):
+        calls.append((network, evidence, out, config, single_file, precision))
         return {"max_error": 0.0}
 
     monkeypatch.setattr(module, "export", export)
@@ -64,9 +64,9 @@ def test_a_policy_without_ears_is_exported_on_words_alone(checkpoint, tiny_recip
 def test_the_bundle_is_told_what_the_run_knew(trained, handed_over, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CLOSED_LOOP_STEPS", 20)
     assert export_checkpoint(trained.path, tmp_path / "bundle", single_file=True) == {"max_error": 0.0}
-    ((network, evidence, out, config, single_file),) = handed_over
+    ((network, evidence, out, config, single_file, precision),) = handed_over
     told = json.loads(trained.done.stdout)
-    assert (out, single_file) == (tmp_path / "bundle", True)
+    assert (out, single_file, precision) == (tmp_path / "bundle", True, "fp32")
     assert len(evidence.steps) >= 20
     assert (config["name"], config["provenance"]["steps"]) == ("tiny", told["step"])
     metrics = config["metrics"]

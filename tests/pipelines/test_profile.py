@@ -110,7 +110,7 @@ def test_a_provider_that_is_not_there_is_refused(tiny_bundle):
 
 def test_threads_are_tried_where_none_are_stated(tiny_bundle, brief, monkeypatch):
     monkeypatch.setattr(module, "usable_cores", lambda: 3)
-    made = profile(str(tiny_bundle), execution=Execution(), threads=None, decisions=5, sleep=lambda s: None)
+    made = profile(str(tiny_bundle), execution=Execution(), try_threads=True, decisions=5, sleep=lambda s: None)
     tried = made["execution"]["threads_tried_ms"]
     assert list(tried) == ["1", "2", "3"]
     assert made["execution"]["threads"] == int(min(tried, key=tried.get))
