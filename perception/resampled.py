@@ -49,15 +49,18 @@ class Resampled:
             self._losses.count("not finite", int(sound.size - np.count_nonzero(finite)))
             sound = np.where(finite, sound, np.float32(0))
         self._losses.count("clipped", int(np.count_nonzero(np.abs(sound) >= FULL_SCALE)))
-        sound = _mixed(np.clip(sound, -1.0, 1.0), self._channels)
+        sound = mixed(np.clip(sound, -1.0, 1.0), self._channels)
         if self._filter is not None:
             # soxr 1.1 gives (n,) for one channel as it was given it; two axes go in, two come out
             sound = self._filter.resample_chunk(np.ascontiguousarray(sound), last=last).reshape(-1, self._channels)
         return np.clip(sound, -1.0, 1.0).astype(np.float32, copy=False)  # the filter overshoots at steps
 
 
-def _mixed(sound: np.ndarray, channels: int) -> np.ndarray:
-    """float32 `(n, channels)` from any number of channels."""
+def mixed(sound: np.ndarray, channels: int) -> np.ndarray:
+    """Sound with other channels: float32 `(n, any)` → `(n, channels)`.
+
+    One is repeated; of more than are asked for all are their mean; fewer are filled up with their mean.
+    """
     own = sound.shape[1]
     if own == channels:
         return sound

@@ -5,12 +5,13 @@ pictures, sounds or videos are those; numbers and lists of numbers are vectors; 
 choices; anything else is text. Cells that are empty, null or NaN are missing samples.
 
 With a column `episode`, the rows of one value are the steps of one episode, in order of a column `time` (s) or at a
-stated rate. Without it every row is an episode of one step, and a column `time` is a number like any other.
+stated rate. Without it every row is an episode of one step, which a column `id` may name, and a column `time` is a
+number like any other.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from sensorimotor.pipelines.manifest_columns import KINDS, Column, Kind, Media, 
 from sensorimotor.pipelines.media import is_url
 from sensorimotor.pipelines.table import Table, missing_column, read_table
 
-EPISODE, TIME = "episode", "time"
+EPISODE, TIME, ID = "episode", "time", "id"
 LATEST_S = 1e11
 """Three thousand years: times beyond it are no seconds."""
 
@@ -44,6 +45,8 @@ class ManifestSource:
             have as many as the first.
         rate_hz: Steps a second of an episode; None: the median of `time`.
         clip_frames: A video is this many pictures, spread evenly over it, all at the time of its row.
+        any_shape: Columns of media of which no two need to be alike: a 0 in the shape of their feature says so, and
+            nothing of them is decoded beforehand.
 
     Raises:
         DataError: The table is missing, damaged or empty, a column is missing, its values are not of one kind, or the
@@ -63,6 +66,7 @@ class ManifestSource:
         channels: Mapping[str, int] | None = None,
         rate_hz: float | None = None,
         clip_frames: int = 8,
+        any_shape: Collection[str] = (),
     ):
         if rate_hz is not None and not 0 < rate_hz < float("inf"):
             raise UsageError(f"rate_hz is the number of steps a second, not {rate_hz}")
@@ -83,7 +87,13 @@ class ManifestSource:
                 made = join(table, name, vectors[name], (units or {}).get(name, ()))
             else:
                 made = make_column(
-                    table, name, kinds.get(name), (units or {}).get(name, ()), (channels or {}).get(name), clip_frames
+                    table,
+                    name,
+                    kinds.get(name),
+                    (units or {}).get(name, ()),
+                    (channels or {}).get(name),
+                    clip_frames,
+                    name in any_shape,
                 )
             self._columns[name] = made
         self.features: Mapping[str, Feature] = {name: self._at_rate(column) for name, column in self._columns.items()}
@@ -111,6 +121,28 @@ class ManifestSource:
     def episode_names(self) -> list[str]:
         """What each episode is called: its value of `episode`, or its row."""
         return [self._name(index) for index in range(len(self))]
+
+    def ids(self) -> list[str]:
+        """What identifies each episode: its value of `episode`, or in a table without it that of `id`, or its row.
+
+        Raises:
+            DataError: Two rows have the same `id`, or one has none.
+        """
+        columns = self._table.columns
+        if EPISODE in columns:
+            return list(map(str, columns[EPISODE].take(self._rows[self._starts[:-1]]).to_pylist()))
+        if ID not in columns:
+            return [f"row {row}" for row in range(1, len(self) + 1)]
+        first: dict[Any, int] = {}
+        for row, name in enumerate(columns[ID].to_pylist(), 1):
+            if name is None:
+                raise DataError(f"{self.path}, row {row}: {ID!r} is empty. Name the row, or leave the column out")
+            if name in first:
+                raise DataError(
+                    f"{self.path}, row {row}: {ID!r} is {name!r}, as in row {first[name]}: give each an id of its own"
+                )
+            first[name] = row
+        return list(map(str, first))
 
     def column(self, name: str) -> Column:
         """The samples of a feature in all rows.
@@ -192,7 +224,7 @@ def _read(
     if columns is not None:
         wanted = [part for name in columns for part in vectors.get(name, (name,))]
     texts = [name for name, kind in kinds.items() if kind not in ("vector", "choice")]
-    table = read_table(path, wanted, (EPISODE, TIME), texts)
+    table = read_table(path, wanted, (EPISODE, TIME, ID), texts)
     known = list(table.columns)
     for name in (*kinds, *(part for parts in vectors.values() for part in parts)):
         if columns is None and name not in known:

@@ -55,7 +55,8 @@ class Values:
 class Media:
     """What files hold; `decode(data, name, sample_rate)` gives the content of one and its sample rate (None: no sound).
 
-    A row has one sample, except that a video is `per_row` pictures.
+    A row has one sample, except that a video is `per_row` pictures. Where the shape of the feature has a 0, that of the
+    samples may have anything.
     """
 
     feature: Feature
@@ -83,7 +84,7 @@ class Media:
     def _read(self, row: int, sample_rate: int | None) -> np.ndarray:
         sample, _ = decoded(self.table, self.name, row, self.decode, sample_rate)
         found, expected = sample.shape[-len(self.feature.shape) :], self.feature.shape
-        if found == expected:
+        if all(length in (0, there) for there, length in zip(found, expected, strict=True)):
             return sample
         words = "x".join
         location = self.locations[row].as_py()
@@ -124,8 +125,9 @@ def make_column(
     units: Sequence[str] = (),
     channels: int | None = None,
     clip_frames: int = 8,
+    any_shape: bool = False,
 ) -> Column:
-    """What a column of a table is.
+    """What a column of a table is; with `any_shape`, media need not be like the first, which is not looked at then.
 
     Raises:
         DataError: Its cells are not of one kind, or not of the kind they should be.
@@ -148,10 +150,14 @@ def make_column(
         "audio": lambda data, location, rate: decode_sound(data, location, rate, channels),
         "video": lambda data, location, _: (decode_clip(data, location, clip_frames).frames, None),
     }[kind]
+    per_row = clip_frames if kind == "video" else 1
+    if any_shape:
+        feature = Feature("audio", (channels or 0,)) if kind == "audio" else Feature("image", (0, 0, 3))
+        return Media(feature, _present(array), table, name, decode, per_row)
     sample, rate = _first_readable(table, name, decode)
     shape = sample.shape[-1:] if kind == "audio" else sample.shape[-3:]
     feature = Feature("audio" if kind == "audio" else "image", shape, rate_hz=rate)
-    return Media(feature, _present(array), table, name, decode, clip_frames if kind == "video" else 1)
+    return Media(feature, _present(array), table, name, decode, per_row)
 
 
 def _first_readable(table: Table, name: str, decode: Callable[..., Any]) -> Any:

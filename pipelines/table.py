@@ -34,8 +34,11 @@ MAX_ROWS = 50_000_000
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
+TABLES = (*PARQUET, *JSON_LINES, *DELIMITERS)
+"""What the names of tables end in."""
 _Wanted = dict[str, bool] | None
 """Column → whether it must be there."""
+_NO_CSV = "is no CSV that can be read: save it again as UTF-8"
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -90,6 +93,23 @@ def read_table(
     return table
 
 
+def column_names(path: Path) -> list[str]:
+    """The columns of a table; of JSON Lines all is read for it, of others the header.
+
+    Raises:
+        DataError: There is no such table, or its header is damaged.
+        MissingExtraError: pyarrow is not installed.
+    """
+    library("pyarrow", "pyarrow", "data", "reading a table")
+    if path.suffix.lower() not in (*PARQUET, *DELIMITERS):
+        return list(read_table(path).columns)
+    try:
+        require_file(path)
+        return _parquet_header(path) if path.suffix.lower() in PARQUET else _csv_header(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def missing_column(path: Path, name: str, known: Collection[str]) -> DataError:
     """The error that says which columns there are instead."""
     close = get_close_matches(name, known, n=1)
@@ -131,6 +151,13 @@ def _parquet(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     return Table(path, rows, columns)
 
 
+def _parquet_header(path: Path) -> list[str]:
+    from pyarrow import parquet
+
+    with explained(path, "is damaged or no Parquet file: write it again"), parquet.ParquetFile(path) as file:
+        return list(file.schema_arrow.names)
+
+
 # CSV
 
 
@@ -145,10 +172,8 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
         uneven.append(row)
         return "error"
 
-    with explained(path, "is no CSV that can be read: save it again as UTF-8"):
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file, delimiter=delimiter), [])
-        _require_header(path, header, delimiter)
+    header = _csv_header(path)
+    with explained(path, _NO_CSV):
         names = _selected(path, header, wanted)
         try:
             table = arrow_csv.read_csv(
@@ -180,6 +205,14 @@ def _csv(path: Path, wanted: _Wanted, texts: Collection[str]) -> Table:
     columns = {name: without_blanks(whole(table[name])) for name in names}
     read = {name: column if name in texts else _parsed(path, name, column) for name, column in columns.items()}
     return Table(path, table.num_rows, read)
+
+
+def _csv_header(path: Path) -> list[str]:
+    delimiter = DELIMITERS[path.suffix.lower()]
+    with explained(path, _NO_CSV), path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=delimiter), [])
+    _require_header(path, header, delimiter)
+    return header
 
 
 def _require_header(path: Path, header: list[str], delimiter: str) -> None:

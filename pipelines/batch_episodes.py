@@ -1,0 +1,253 @@
+"""Manifests and LeRobotDataset directories as the steps that a policy would have lived through."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from sensorimotor.errors import UsageError
+from sensorimotor.files import expanded
+from sensorimotor.models.signature import Signature
+from sensorimotor.perception.buffers import Sensed
+from sensorimotor.perception.fit import Fit
+from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
+from sensorimotor.perception.resampled import mixed
+from sensorimotor.perception.sensor import Losses
+from sensorimotor.pipelines.batch_binding import Feeding, differently_bound, feeding, nearest, require_fit
+from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, of_episode
+from sensorimotor.pipelines.episodes import Episode, SoundTrack, Source, Track
+from sensorimotor.pipelines.lerobot import LeRobotSource
+from sensorimotor.pipelines.manifest import ManifestSource
+from sensorimotor.pipelines.manifest_columns import Kind
+from sensorimotor.pipelines.observed import SIMULTANEOUS_S, Observed, observed
+from sensorimotor.pipelines.senses import age_of
+from sensorimotor.pipelines.table import column_names, missing_column
+
+CHUNK_BYTES = 32 * 2**20
+CHUNK_STEPS = 64
+"""So much of an episode is decoded at once, at most."""
+SAME_RATE = 0.01
+"""Rates that differ by no more are the same, and then decisions are made when they were made in the recording."""
+
+
+def open_manifest(spec: InputSpec, signature: Signature) -> "EpisodesInput":
+    """The rows or episodes of a table.
+
+    Raises:
+        DataError: It is missing or damaged, lacks what a critical input needs, or two rows have the same id.
+        UsageError: Two inputs would take the same column for different things.
+    """
+    path = expanded(spec.where)
+    columns = column_names(path)
+
+    def made_of(name: str, what: str) -> bool:
+        several = what.split(",")
+        return (
+            isinstance(signature.inputs[name], State) and len(several) > 1 and all(part in columns for part in several)
+        )
+
+    spelled = {
+        name: ",".join(modality.names)
+        for name, modality in signature.inputs.items()
+        if isinstance(modality, State) and name not in columns and name not in spec.bind
+    }
+    spelled = {name: what for name, what in spelled.items() if made_of(name, what)}
+    bound = InputSpec(spec.where, {**spelled, **spec.bind}, spec.constants, spec.rate_hz, spec.fit)
+    fed = feeding(bound, signature, columns, lambda name: missing_column(path, name, columns), made_of)
+    if both := differently_bound(fed.by, signature):
+        raise UsageError(
+            f"inputs {both[0]!r} and {both[1]!r} would take column {fed.by[both[0]]!r} for different things: give each "
+            "a column of its own"
+        )
+    kinds: dict[str, Kind] = {}
+    unlike = []
+    for name, column in fed.by.items():
+        match signature.inputs[name]:
+            case Text():
+                kinds[column] = "text"
+            case State() if column in columns:
+                kinds[column] = "vector"
+            case Audio():
+                kinds[column] = "audio"
+        unlike.append(column)
+    frames = max((one.frames for one in signature.inputs.values() if isinstance(one, Image)), default=1)
+    source = ManifestSource(
+        path,
+        columns=list(dict.fromkeys(fed.by.values())),
+        kinds=kinds,
+        vectors={column: column.split(",") for column in fed.by.values() if column not in columns},
+        rate_hz=None,
+        clip_frames=frames,
+        any_shape=unlike,
+    )
+    return EpisodesInput(spec, signature, source, source.ids(), fed)
+
+
+def open_recording(spec: InputSpec, signature: Signature) -> "EpisodesInput":
+    """The episodes of a LeRobotDataset directory.
+
+    Raises:
+        DataError: It is missing or damaged, or lacks what a critical input needs.
+    """
+    source = LeRobotSource(expanded(spec.where))
+    known = list(source.features)
+    fed = feeding(spec, signature, known, lambda name: nearest(spec.where, name, known))
+    digits = len(str(max(len(source) - 1, 0)))
+    return EpisodesInput(spec, signature, source, [f"episode {i:0{digits}d}" for i in range(len(source))], fed)
+
+
+class EpisodesInput:
+    """The episodes of a source; a `BatchInput`.
+
+    Args:
+        spec: What it was opened with.
+        signature: Of the policy.
+        source: Where the episodes are.
+        ids: What identifies each.
+        fed: What feeds the inputs.
+
+    Raises:
+        DataError: A feature cannot feed its input.
+    """
+
+    def __init__(self, spec: InputSpec, signature: Signature, source: Source, ids: Sequence[str], fed: Feeding):
+        for name, feature in fed.by.items():
+            require_fit(name, signature.inputs[name], feature, source.features[feature], spec.where)
+        self.spec, self.ids, self.fingerprint = spec, ids, source.fingerprint
+        self.alone = source.rate_hz is None
+        self.fed: Mapping[str, str] = fed.by
+        self.absent, self.losses = fed.absent, Losses()
+        for name in fed.absent:
+            self.losses.tell(f"{spec.where} has nothing for {name}, which is absent in every step")
+        self._source = source
+        self._inputs = {name: signature.inputs[name] for name in fed.by}
+        self._rate_hz = spec.rate_hz or signature.rate_hz
+        self._adapt = {name: _adapter(modality, spec.fit) for name, modality in self._inputs.items()}
+
+    def __len__(self) -> int:
+        """How many episodes there are."""
+        return len(self.ids)
+
+    def lived(self, index: int) -> Iterator[Step]:
+        """The steps of one episode, in order; see `BatchInput`.
+
+        Raises:
+            Unreadable: It cannot be read, or not to its end.
+        """
+        with of_episode(self.ids[index], "open"):
+            episode = self._source.episode(index)
+            times_s = self._times(episode)
+            seen = {name: self._seen(name, modality, episode, times_s) for name, modality in self._inputs.items()}
+        with of_episode(self.ids[index], "decode"):
+            said: dict[str, tuple[int, str]] = {}
+            size = max(1, min(CHUNK_STEPS, CHUNK_BYTES // max(1, sum(map(_bytes, self._inputs.values())))))
+            for start in range(0, len(times_s), size):
+                yield from self._steps(times_s, seen, range(start, min(start + size, len(times_s))), said)
+
+    def samples(self, indices: Sequence[int]) -> list[Step | Unreadable]:
+        """The only steps of some episodes; see `BatchInput`.
+
+        Raises:
+            ValueError: Episodes have more steps.
+        """
+        if not self.alone:
+            raise ValueError("the steps of these episodes do not stand alone")
+        found: list[Step | Unreadable] = []
+        for index in indices:
+            try:
+                found.extend(self.lived(index))
+            except Unreadable as error:
+                found.append(error)
+        return found
+
+    def _times(self, episode: Episode) -> np.ndarray:
+        """When decisions are made: when they were made, or at another rate, until all that came has been seen."""
+        times_s, own_hz = episode.times_s, self._source.rate_hz
+        if own_hz is None or len(times_s) < 2 or abs(own_hz - self._rate_hz) <= SAME_RATE * self._rate_hz:
+            return times_s
+        turns = ceil((times_s[-1] - times_s[0] - SIMULTANEOUS_S) * self._rate_hz) + 1
+        return np.asarray(times_s[0] + np.arange(turns) / self._rate_hz)
+
+    def _seen(self, name: str, modality: Modality, episode: Episode, times_s: np.ndarray) -> Observed:
+        feature = self.fed[name]
+        view = _View(episode.name, times_s, episode, self._adapt[name])
+        return observed(view, feature, self._source.features[feature], modality)
+
+    def _steps(
+        self, times_s: np.ndarray, seen: Mapping[str, Observed], steps: range, said: dict[str, tuple[int, str]]
+    ) -> Iterator[Step]:
+        """Some steps that follow each other, decoded together; `said` keeps the last text of each input."""
+        values: dict[str, dict[int, Any]] = {}
+        for name, one in seen.items():
+            numbers = one.value[steps.start : steps.stop]
+            wanted = np.unique(numbers[numbers >= 0]).tolist()
+            values[name] = dict(zip(wanted, one.values.read(wanted), strict=True))
+        for step in steps:
+            observation: dict[str, Any] = dict(self.spec.constants)
+            ages_s, sequences = dict.fromkeys(observation, 0.0), dict.fromkeys(observation, 0)
+            for name, one in seen.items():
+                number = int(one.value[step])
+                age_s = age_of(self._inputs[name], 0.0, float(one.age_s[step]))
+                if number < 0 or age_s is None:
+                    continue
+                value = values[name][number]
+                if isinstance(value, str):  # the same words again are no new text, as live
+                    before = said.get(name, (-1, ""))
+                    number = before[0] + (before[0] < 0 or before[1] != value)
+                    said[name] = number, value
+                observation[name], ages_s[name], sequences[name] = value, age_s, number
+            yield Step(float(times_s[step]), Sensed(observation, ages_s, sequences))
+
+
+@dataclass(eq=False)
+class _View:
+    """An episode as one input sees it: decided in at other times, its samples made into what the input takes."""
+
+    name: str
+    times_s: np.ndarray
+    episode: Episode
+    adapt: Callable[[Any], Any]
+
+    def track(self, feature: str, sample_rate: int | None = None) -> Track:
+        return _AdaptedTrack(self.episode.track(feature, sample_rate), self.adapt)
+
+    def sound(self, feature: str, sample_rate: int) -> SoundTrack:
+        return _AdaptedSound(self.episode.sound(feature, sample_rate), self.adapt)
+
+
+class _AdaptedTrack:
+    def __init__(self, track: Track, adapt: Callable[[Any], Any]):
+        self.times_s, self._track, self._adapt = track.times_s, track, adapt
+
+    def read(self, samples: Sequence[int]) -> list[Any]:
+        return [self._adapt(sample) for sample in self._track.read(samples)]
+
+
+class _AdaptedSound:
+    def __init__(self, sound: SoundTrack, adapt: Callable[[Any], Any]):
+        self.times_s, self.ends, self._sound, self._adapt = sound.times_s, sound.ends, sound, adapt
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return np.asarray(self._adapt(self._sound.read(start, stop)))
+
+
+def _adapter(modality: Modality, fit: str) -> Callable[[Any], Any]:
+    match modality:
+        case Image():
+            return partial(Fit(modality, fit), own=True)
+        case Audio():
+            return partial(mixed, channels=modality.channels)
+    return lambda value: value
+
+
+def _bytes(modality: Modality) -> int:
+    """How much one value takes."""
+    match modality:
+        case Image():
+            return int(np.prod(modality.shape))
+        case Audio():
+            return 4 * modality.samples * modality.channels
+    return 0
