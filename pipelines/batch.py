@@ -5,8 +5,8 @@ was; what cannot be read is put aside with a reason and costs nothing else.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,13 @@ from sensorimotor.errors import DataError, OutputPathError, UsageError
 from sensorimotor.files import expanded
 from sensorimotor.models.execution import Execution
 from sensorimotor.models.policy import Policy
-from sensorimotor.pipelines.batch_engine import Decided, Engine, Here, Pace
+from sensorimotor.pipelines.batch_engine import Decided, Decoding, Engine, Here, Pace, step_bytes
 from sensorimotor.pipelines.batch_input import BatchInput, InputSpec, open_input
 from sensorimotor.pipelines.batch_rows import Columns
+from sensorimotor.pipelines.batch_slots import slot_bytes
 from sensorimotor.pipelines.batch_store import BatchStore, Shard, open_store
+from sensorimotor.pipelines.batch_worker import Opening
+from sensorimotor.pipelines.batch_workers import Workers
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
 from sensorimotor.pipelines.interrupts import interruptible
 from sensorimotor.redaction import redacted
@@ -78,7 +81,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with a sentence on what is kept and how to go on."""
 
 
-def batch(
+def run_batch(
     job: BatchJob,
     *,
     resume: bool = False,
@@ -150,13 +153,29 @@ def _decide(
     """Decide in what is left to do, and keep it; returns how many rows those are."""
     pace = Pace.of(policy.signature, job.batch_size, opened.alone)
     columns = Columns(policy.signature, job.embeddings)
-    engine = Engine(policy, Here(opened, pace), opened.ids, pace, job.batch_size, columns, store.path, pulse)
     total = 0
-    for decided in engine.decide(todo):
-        kept = store.keep(decided.shard, columns.schema, _counted(decided, told), decided.tally)
-        total += kept.tally.rows
-        told(decided.shard.stop - decided.shard.first, 0)
+    with _decoding(job, policy, opened, pace, pulse) as decoding:
+        engine = Engine(policy, decoding, opened.ids, pace, job.batch_size, columns, store.path, pulse)
+        for decided in engine.decide(todo):
+            kept = store.keep(decided.shard, columns.schema, _counted(decided, told), decided.tally)
+            total += kept.tally.rows
+            told(decided.shard.stop - decided.shard.first, 0)
     return total
+
+
+@contextmanager
+def _decoding(
+    job: BatchJob, policy: Policy, opened: BatchInput, pace: Pace, pulse: Callable[[], None]
+) -> Iterator[Decoding]:
+    """What decodes: processes, or this one."""
+    if not job.workers:
+        yield Here(opened, pace)
+        return
+    signature = policy.signature
+    size = slot_bytes(step_bytes(signature), len(signature.inputs), pace.rows)
+    opening = Opening(job.input, signature.to_json(), opened.ids, pace.steps, pace.blocks, size)
+    with Workers(opening, job.workers, pulse) as workers:
+        yield workers
 
 
 def _counted(decided: Decided, told: Progress) -> Any:
