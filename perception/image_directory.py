@@ -69,7 +69,7 @@ class ImageDirectory:
         files = [file for file in self._path.iterdir() if file.suffix[1:].lower() in IMAGES]
         if not files:
             raise SensorError(f"{self.source}: expected pictures ({', '.join(sorted(IMAGES))}), there are none")
-        self._files = sorted(files, key=_natural)
+        self._files = sorted(files, key=lambda file: natural(file.name))
         self._number = 0
         self._size: tuple[int, int] | None = None
         self._pace.begin()
@@ -107,6 +107,10 @@ class ImageDirectory:
         self._pace.end()
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts `frame10` after `frame9`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts names with numbers in them as people do.
+
+    >>> sorted(["frame10.png", "frame9.png"], key=natural)
+    ['frame9.png', 'frame10.png']
+    """
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

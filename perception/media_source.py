@@ -15,6 +15,8 @@ OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0
 """A connection that is silent for this long (s) is opened again."""
 
+MAX_PIXELS = 2**26
+"""Of a frame: 8192 x 8192. A stream of a few kilobytes can ask for gigabytes at any time."""
 _NETWORK = "http,https,tcp,tls,crypto,httpproxy,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps"
 """What an address may lead to: never to a file of this machine."""
 
@@ -91,10 +93,12 @@ class Source:
             self.interval_s = self._interval_s(kind)
             codec = self.stream.codec_context
             codec.thread_count = 1  # several decode frames side by side and hand each out later
+            if kind == "video":
+                codec.options = {"max_pixels": str(MAX_PIXELS)}
             if live:
                 codec.flags |= av.codec.context.Flags.low_delay
                 if strict and kind == "video":
-                    codec.options = {"err_detect": "explode"}
+                    codec.options = {**codec.options, "err_detect": "explode"}
         except BaseException:
             self.close()
             raise

@@ -16,6 +16,10 @@ class StreamEnded(SensorError):  # noqa: N818 (not a mistake, as StopIteration i
     """A source of limited length has been read to its end; there is no use in opening it again."""
 
 
+class StreamBroken(StreamEnded):
+    """A file is damaged from here on: what comes after that is lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a sensor gives at a time.
@@ -118,7 +122,7 @@ class Sensor(Protocol):
         another thread than the one that reads.
 
         Raises:
-            StreamEnded: There will be no more.
+            StreamEnded: There will be no more; `StreamBroken`, though there should be.
             SensorError: It is gone; `open` may bring it back.
         """
         ...

@@ -13,7 +13,7 @@ from sensorimotor.perception.media_source import OPEN_TIMEOUT_S, READ_TIMEOUT_S,
 from sensorimotor.perception.modality import Audio
 from sensorimotor.perception.pace import Pace, Wait
 from sensorimotor.perception.resampled import Resampled
-from sensorimotor.perception.sensor import Losses, Sample, StreamEnded
+from sensorimotor.perception.sensor import Losses, Sample, StreamBroken, StreamEnded
 from sensorimotor.redaction import redacted
 
 CHUNK_S = 0.02
@@ -113,7 +113,7 @@ class SoundStream:
         except SensorError as error:
             if self._live:
                 raise
-            raise StreamEnded(f"{error}; what comes after that is lost") from error  # not to be played from the start
+            raise StreamBroken(f"{error}; what comes after that is lost") from error  # not to be played from the start
 
     def _cut(self, source: Source) -> Iterator[np.ndarray]:
         """Chunks of a file, all but the last equally long; of an address, what has come."""

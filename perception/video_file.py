@@ -14,7 +14,7 @@ from sensorimotor.perception.held import Held
 from sensorimotor.perception.media_source import Source
 from sensorimotor.perception.modality import Image
 from sensorimotor.perception.pace import Pace, Wait
-from sensorimotor.perception.sensor import Losses, Sample, StreamEnded
+from sensorimotor.perception.sensor import Losses, Sample, StreamBroken, StreamEnded
 
 
 class VideoFile:
@@ -104,7 +104,7 @@ class VideoFile:
                     self._first_s = time_s
                 return time_s - self._first_s, frame
         except SensorError as error:
-            raise StreamEnded(f"{error}; what comes after that is lost") from error  # not to be played from the start
+            raise StreamBroken(f"{error}; what comes after that is lost") from error  # not to be played from the start
         raise StreamEnded(f"{self.source} has been played to its end")
 
     def close(self) -> None:

@@ -17,6 +17,8 @@ from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.perception.sensor import Losses
 from sensorimotor.pipelines.media import is_url
+from sensorimotor.pipelines.table import TABLES
+from sensorimotor.redaction import redacted
 
 Stage = Literal["open", "decode"]
 """Where an episode failed: nothing of it could be had, or what comes after the steps that were."""
@@ -56,10 +58,12 @@ class Step(NamedTuple):
     Attributes:
         time_s: When, on the clock of its episode (s).
         seen: What it sees; nothing at all where nothing has come in yet: live, a policy holds then.
+        refused: Why the policy cannot take it: live, it holds then too, and its memory stays as it is. Empty: it can.
     """
 
     time_s: float
     seen: Sensed
+    refused: str = ""
 
 
 class Unreadable(DataError):  # noqa: N818 (the word for an episode, which others go on without)
@@ -86,11 +90,12 @@ class BatchInput(Protocol):
     Attributes:
         spec: What it was opened with.
         ids: What identifies each episode: no two are the same, and they stay the same as long as the data do.
-        fingerprint: Changes when the data change, and with what is read of them.
+        fingerprint: Changes when the data change, and with what is read of them; empty where files were not listed.
         alone: Whether every episode is a single step, so that `samples` gives many at a time.
         fed: Input → what feeds it; constants are told as they are.
         absent: Inputs that nothing feeds.
-        losses: What was left out or not used, counted by cause, and lines for a person.
+        losses: What was left out or not used of the episodes that were read, counted by cause; and lines for a person,
+            of which each process that opens the input has the same.
     """
 
     spec: InputSpec
@@ -137,7 +142,7 @@ def open_input(spec: InputSpec, signature: Signature, ids: Sequence[str] | None 
         UsageError: The spec names an input that the policy does not have, or has not said what feeds which.
         MissingExtraError: A library is not installed.
     """
-    from sensorimotor.pipelines import batch_binding, batch_episodes
+    from sensorimotor.pipelines import batch_binding, batch_episodes, batch_media
 
     batch_binding.require_known(spec, signature)
     opened: BatchInput
@@ -145,8 +150,12 @@ def open_input(spec: InputSpec, signature: Signature, ids: Sequence[str] | None 
         opened = batch_episodes.open_manifest(spec, signature)
     elif _is_recording(spec.where):
         opened = batch_episodes.open_recording(spec, signature)
+    elif PurePath(spec.where).suffix.lower() in TABLES:
+        raise DataError(
+            f"{redacted(spec.where)}: a table is read from this machine, its media from anywhere: download it"
+        )
     else:
-        raise DataError(f"{spec.where}: media files are not read yet")
+        return batch_media.open_media(spec, signature, ids)
     if ids is not None and list(ids) != list(opened.ids):
         raise DataError(f"{spec.where} has changed while it was read: begin again")
     return opened
@@ -169,8 +178,6 @@ def of_episode(id: str, stage: Stage) -> Iterator[None]:
 
 
 def _is_table(where: str) -> bool:
-    from sensorimotor.pipelines.table import TABLES
-
     return not is_url(where) and PurePath(where).suffix.lower() in TABLES
 
 

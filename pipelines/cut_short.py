@@ -5,19 +5,22 @@ written before their length was known, are believed.
 """
 
 import struct
+from mmap import mmap
 from typing import Any
 
 from sensorimotor.errors import DataError
 
+Bytes = bytes | mmap
+"""A file in memory, or mapped into it."""
 _UNKNOWN = 0xFFFFFFFF
 """The length of what was written to a pipe."""
 _SOUND_CHUNKS = {b"RIFF": (b"data", "<I"), b"RIFX": (b"data", ">I"), b"FORM": (b"SSND", ">I")}
 _OGG_HEADER = 27
-_TIMED = ("matroska", "mp4", "mp3")
+_TIMED = ("matroska", "mp4", "mp3", "flac")
 """What the names of FFmpeg's formats have in them that state a length; that of others is estimated from their size."""
 
 
-def require_whole_sound(data: bytes, name: str) -> None:
+def require_whole_sound(data: Bytes, name: str) -> None:
     """Check WAV, AIFF and Ogg; anything else passes.
 
     Raises:
@@ -33,7 +36,7 @@ def require_whole_sound(data: bytes, name: str) -> None:
             raise _cut_short(name, f"at least {end} bytes", str(len(data)))
 
 
-def _end_of_last_page(data: bytes) -> int:
+def _end_of_last_page(data: Bytes) -> int:
     """Where the last page of an Ogg file says that it ends; its segments are listed behind its header."""
     body = data.rfind(b"OggS") + _OGG_HEADER
     if body > len(data):
@@ -42,7 +45,7 @@ def _end_of_last_page(data: bytes) -> int:
     return body + count + sum(data[body : body + count])
 
 
-def _chunk(data: bytes) -> tuple[int, int]:
+def _chunk(data: Bytes) -> tuple[int, int]:
     """How many bytes of sound a RIFF or AIFF file says it has, and how many follow."""
     wanted, number = _SOUND_CHUNKS[data[:4]]
     place = 12
@@ -54,8 +57,8 @@ def _chunk(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def require_whole_film(container: Any, data: bytes, name: str) -> bool:
-    """Check Matroska, MP4 and MP3, as PyAV opened them; anything else passes.
+def require_whole_film(container: Any, data: Bytes, name: str) -> bool:
+    """Check Matroska, MP4, MP3 and FLAC, as PyAV opened them; anything else passes.
 
     Returns:
         Whether the container was read for it, and has to be opened again.
@@ -78,7 +81,7 @@ def require_whole_film(container: Any, data: bytes, name: str) -> bool:
     return True
 
 
-def _states_frames(data: bytes) -> bool:
+def _states_frames(data: Bytes) -> bool:
     """Whether an MP3 says how many frames it has, in a frame of its own before the others."""
     start = 0
     if data[:3] == b"ID3" and len(data) > 10:

@@ -6,15 +6,17 @@ Everything is decoded from bytes in memory, and nothing larger than stated limit
 import io
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sensorimotor.errors import DataError
+from sensorimotor.errors import DataError, MissingExtraError
 from sensorimotor.libraries import library
 from sensorimotor.pipelines.cut_short import require_whole_film, require_whole_sound
 from sensorimotor.pipelines.picture_size import require_modest
+from sensorimotor.redaction import redacted, without_secrets
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_SOUND_VALUES = 2**28
@@ -90,7 +92,7 @@ def read_bytes(location: str, folder: Path) -> bytes:
         raise DataError(
             f"{location}{relative} cannot be read: {reason}. Put the file there or correct its row"
         ) from error
-    return _bounded(location, data)
+    return bounded(location, data)
 
 
 def require_file(path: Path) -> None:
@@ -106,25 +108,43 @@ def require_file(path: Path) -> None:
 
 
 def _fetched(url: str) -> bytes:
-    fsspec = library("fsspec", "fsspec", "data", f"reading {url}")
+    fsspec = library("fsspec", "fsspec", "data", f"reading {redacted(url)}")
+    with reached(url), fsspec.open(url, "rb") as file:
+        return bounded(url, file.read(MAX_FILE_BYTES + 1))
+
+
+@contextmanager
+def reached(url: str) -> Iterator[None]:
+    """Whatever a file system of `fsspec` raises inside is said of an address, without the credentials in it.
+
+    Raises:
+        DataError: In place of what was raised.
+    """
+    shown = redacted(url)
     try:
-        with fsspec.open(url, "rb") as file:
-            return _bounded(url, file.read(MAX_FILE_BYTES + 1))
-    except DataError:
+        yield
+    except (DataError, MissingExtraError):
         raise
     except ImportError as error:  # fsspec knows the protocol, but its driver is a package of its own
-        raise DataError(f"{url} cannot be read: {error}. Install the package that it names") from error
+        raise DataError(f"{shown} cannot be read: {error}. Install the package that it names") from error
     except Exception as error:  # noqa: BLE001 (every file system of fsspec raises types of its own)
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(without_secrets(str(error), url).split())[:300] or type(error).__name__
         raise DataError(
-            f"{url} cannot be read: {reason}. Check the address, the network and your credentials, or download the "
+            f"{shown} cannot be read: {reason}. Check the address, the network and your credentials, or download the "
             "file and name its path"
-        ) from error
+        ) from None  # the library's own error may have the credentials in it
 
 
-def _bounded(location: str, data: bytes) -> bytes:
+def bounded(location: str, data: bytes) -> bytes:
+    """The content of a file, if it is none that is too large to be in memory.
+
+    Raises:
+        DataError: It is larger.
+    """
     if len(data) > MAX_FILE_BYTES:
-        raise DataError(f"{location} is larger than {MAX_FILE_BYTES / 2**20:g} MiB: cut it into shorter pieces")
+        raise DataError(
+            f"{redacted(location)} is larger than {MAX_FILE_BYTES / 2**20:g} MiB: cut it into shorter pieces"
+        )
     return data
 
 

@@ -127,7 +127,7 @@ class _Checked:
         checked = []
         for number, value in zip(numbers, self.values.read(numbers), strict=True):
             if isinstance(self.modality, Audio):
-                value = _fitted(value, self.modality)
+                value = fitted(value, self.modality)
             try:
                 checked.append(self.modality.check(f"sample {number}", value))
             except ObservationError as error:
@@ -196,7 +196,7 @@ def _utterances(sound: SoundTrack, modality: Audio) -> tuple[np.ndarray, Values]
     return np.array(times_s, np.float64), _Kept([utterance.sound for utterance in found])
 
 
-def _fitted(sound: np.ndarray, modality: Audio) -> np.ndarray:
+def fitted(sound: np.ndarray, modality: Audio) -> np.ndarray:
     """A sound of a window's length: its end, with silence before it where it is shorter. Utterances are as they are."""
     if modality.mode == "utterance" or len(sound) == modality.samples:
         return sound

@@ -7,14 +7,13 @@ two runs see and do the same, whatever the machine is busy with.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, Self
 
 from sensorimotor.actions.actuator import Actuator
 from sensorimotor.actions.direct import Direct
 from sensorimotor.actions.guards import Guards
 from sensorimotor.clock import ManualClock
-from sensorimotor.errors import SensorError, UsageError
+from sensorimotor.errors import UsageError
 from sensorimotor.models.policy import Policy
 from sensorimotor.perception.buffers import Buffers
 from sensorimotor.perception.modality import Audio
@@ -24,8 +23,9 @@ from sensorimotor.pipelines.health import Health
 from sensorimotor.pipelines.live import lasting, require_connected
 from sensorimotor.pipelines.loop import Loop, Watcher
 from sensorimotor.pipelines.recorded_sound import as_recorded
+from sensorimotor.pipelines.reel import Reel, observed_now, turns_ns
 from sensorimotor.pipelines.run_recording import Keeper
-from sensorimotor.pipelines.senses import Perceived, age_of
+from sensorimotor.pipelines.senses import Perceived
 from sensorimotor.pipelines.sidelines import Sidelines, Told
 from sensorimotor.pipelines.tally import Tally
 from sensorimotor.pipelines.trace import TraceWriter
@@ -97,7 +97,7 @@ class Stepped:
             watch=watch,
             keep=keeper.step if keeper else None,
         )
-        self._reels: dict[str, _Reel] = {}
+        self._reels: dict[str, Reel] = {}
         self._refused = dict.fromkeys(sensors, 0)
         self._stopping, self._took_s = False, 0.0
 
@@ -108,7 +108,7 @@ class Stepped:
                 stack.callback(sensor.close)
                 if line := sensor.open():
                     self._told(f"{name}: {line}")
-                self._reels[name] = _Reel(sensor)
+                self._reels[name] = Reel(sensor)
             self._stack = stack.pop_all()
         return self
 
@@ -171,10 +171,7 @@ class Stepped:
             while (next_ns := reel.next_ns) is not None:
                 yield next_ns
         else:
-            turn = 0
-            while True:
-                yield round(turn * 1e9 / self._rate_hz)
-                turn += 1
+            yield from turns_ns(self._rate_hz)
 
     def _newest(self) -> int:
         return self._buffers.newest(self._trigger)[0] if self._trigger else 0
@@ -202,63 +199,10 @@ class Stepped:
             self._keeper.hear(0, name, value, sample.captured_ns)
 
     def _seen(self) -> Perceived:
-        now_s = self._clock.now_ns() / 1e9
-        sensed = self._buffers.observe(now_s)
-        ages_s = {}
-        for name in sensed.observation:
-            age_s = age_of(self._policy.signature.inputs[name], self._buffers.newest(name)[1], now_s)
-            if age_s is not None:
-                ages_s[name] = age_s
-        return Perceived(
-            {name: sensed.observation[name] for name in ages_s},
-            ages_s,
-            {name: sensed.sequences[name] for name in ages_s},
-        )
+        sensed = observed_now(self._buffers, self._policy.signature.inputs, self._clock.now_ns() / 1e9)
+        return Perceived(sensed.observation, sensed.ages_s, sensed.sequences)
 
 
 def is_recording(sensor: Sensor) -> bool:
     """Whether all that it has to give is there already."""
     return not sensor.paced or isinstance(sensor, FixedWords)
-
-
-class _Reel:
-    """A recording that is played sample by sample, each stamped with its time in the recording."""
-
-    def __init__(self, sensor: Sensor):
-        self._sensor = sensor
-        self._next: Sample | None = None
-        self._told: list[str] = []
-        self.ended = False
-        self._turn()
-
-    @property
-    def next_ns(self) -> int | None:
-        """When the next sample comes (ns); None: there is none."""
-        return None if self._next is None else self._next.captured_ns
-
-    def until(self, now_ns: int) -> Iterator[Sample]:
-        """The samples that have come by now."""
-        while self._next is not None and self._next.captured_ns <= now_ns:
-            sample = self._next
-            self._turn()
-            yield sample
-
-    def told(self) -> list[str]:
-        """What there is to say since this was asked last."""
-        told, self._told = self._told + self._sensor.losses.told(), []
-        return told
-
-    def _turn(self) -> None:
-        before_ns = 0 if self._next is None else self._next.captured_ns
-        self._next = None
-        try:
-            sample = self._sensor.read(0.0)
-            while sample is None and not isinstance(self._sensor, FixedWords):
-                sample = self._sensor.read(0.0)  # what is torn is passed over
-        except SensorError as end:
-            self.ended = True
-            self._told.append(str(end))
-        else:
-            if sample is not None:
-                at_ns = max(before_ns, round((sample.device_s or 0.0) * 1e9))
-                self._next = replace(sample, captured_ns=at_ns)

@@ -116,3 +116,11 @@ def test_a_closed_file_is_not_read(tmp_path):
     sensor.close()
     with pytest.raises(SensorError, match="closed"):
         sensor.read(0.0)
+
+
+def test_frames_beyond_all_bounds_are_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr("sensorimotor.perception.media_source.MAX_PIXELS", 32 * 48 - 1)
+    sensor, _, _ = opened(write(tmp_path / "clip.mp4"), real_time=False)
+    with pytest.raises(StreamEnded):
+        while True:
+            assert sensor.read(0.0) is None
