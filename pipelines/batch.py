@@ -6,72 +6,21 @@ was; what cannot be read is put aside with a reason and costs nothing else.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-from sensorimotor.errors import DataError, OutputPathError, UsageError
+from sensorimotor.errors import DataError, OutputPathError
 from sensorimotor.files import expanded
-from sensorimotor.models.execution import Execution
 from sensorimotor.models.policy import Policy
-from sensorimotor.pipelines.batch_engine import Decided, Decoding, Engine, Here, Pace, step_bytes
-from sensorimotor.pipelines.batch_input import BatchInput, InputSpec, open_input
+from sensorimotor.pipelines.batch_engine import Decided
+from sensorimotor.pipelines.batch_input import BatchInput, open_input
+from sensorimotor.pipelines.batch_job import BatchJob
+from sensorimotor.pipelines.batch_local import local_engine
 from sensorimotor.pipelines.batch_rows import Columns
-from sensorimotor.pipelines.batch_slots import slot_bytes
 from sensorimotor.pipelines.batch_store import BatchStore, Shard, open_store
-from sensorimotor.pipelines.batch_worker import Opening
-from sensorimotor.pipelines.batch_workers import Workers
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
 from sensorimotor.pipelines.interrupts import interruptible
 from sensorimotor.redaction import redacted
-
-SINGLE_ROWS, RECORDINGS = 4096, 32
-"""So many episodes are kept in one file: rows that stand alone, or recordings."""
-
-
-@dataclass(frozen=True)
-class BatchJob:
-    """What to decide in, with what, and how.
-
-    Attributes:
-        policy: A bundle directory or a bundled name.
-        input: What to read.
-        out: The directory for the results.
-        workers: Processes that decode; 0: this one does.
-        batch_size: So many rows are decided in at a time, about.
-        shard_size: Episodes kept in one file; None: 4096 rows that stand alone, or 32 recordings.
-        embeddings: Whether to keep the embeddings too.
-        execution: How the policy is run.
-    """
-
-    policy: str
-    input: InputSpec
-    out: Path
-    workers: int = 1
-    batch_size: int = 32
-    shard_size: int | None = None
-    embeddings: bool = False
-    execution: Execution = field(default_factory=Execution)
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise UsageError(f"the number of workers is 0 or more, not {self.workers}")
-        if self.shard_size is not None and self.shard_size < 1:
-            raise UsageError(f"a shard has at least one episode, not {self.shard_size}")
-
-    def key(self, policy: Policy, opened: BatchInput) -> dict[str, Any]:
-        """All that the decisions and their files depend on."""
-        spec = self.input.to_json()
-        del spec["where"]  # data that were moved are the same data
-        return {
-            "policy": policy.fingerprint,
-            **spec,
-            "embeddings": self.embeddings,
-            "shard_size": self.shard_size or (SINGLE_ROWS if opened.alone else RECORDINGS),
-            "input": opened.fingerprint,
-        }
-
 
 Progress = Callable[[int, int], None]
 """Told of so many more episodes and rows."""
@@ -151,34 +100,25 @@ def _decide(
     pulse: Callable[[], None],
 ) -> int:
     """Decide in what is left to do, and keep it; returns how many rows those are."""
-    pace = Pace.of(policy.signature, job.batch_size, opened.alone)
-    columns = Columns(policy.signature, job.embeddings)
+    if not todo:
+        return 0
+    schema = Columns(policy.signature, job.embeddings).schema
     total = 0
-    with _decoding(job, policy, opened, pace, pulse) as decoding:
-        engine = Engine(policy, decoding, opened.ids, pace, job.batch_size, columns, store.path, pulse)
-        for decided in engine.decide(todo):
-            kept = store.keep(decided.shard, columns.schema, _counted(decided, told), decided.tally)
+    with ExitStack() as stack:
+        if job.engine == "ray":
+            from sensorimotor.pipelines.batch_ray import decided_on_ray
+
+            results = stack.enter_context(decided_on_ray(job, policy, opened, todo, pulse))
+        else:
+            results = stack.enter_context(local_engine(job, policy, opened, store.path, pulse)).decide(todo)
+        for decided in results:
+            kept = store.keep(decided.shard, schema, _counted(decided, told), decided.tally)
             total += kept.tally.rows
             told(decided.shard.stop - decided.shard.first, 0)
     return total
 
 
-@contextmanager
-def _decoding(
-    job: BatchJob, policy: Policy, opened: BatchInput, pace: Pace, pulse: Callable[[], None]
-) -> Iterator[Decoding]:
-    """What decodes: processes, or this one."""
-    if not job.workers:
-        yield Here(opened, pace)
-        return
-    signature = policy.signature
-    size = slot_bytes(step_bytes(signature), len(signature.inputs), pace.rows)
-    opening = Opening(job.input, signature.to_json(), opened.ids, pace.steps, pace.blocks, size)
-    with Workers(opening, job.workers, pulse) as workers:
-        yield workers
-
-
-def _counted(decided: Decided, told: Progress) -> Any:
+def _counted(decided: Decided, told: Progress) -> Iterator[Any]:
     for rows in decided.rows:
         told(0, len(rows))
         yield rows
@@ -194,7 +134,12 @@ def _about(job: BatchJob, policy: Policy, opened: BatchInput) -> dict[str, Any]:
             "fed": dict(opened.fed),
             "episodes": len(opened),
         },
-        "run": {"workers": job.workers, "batch_size": job.batch_size, "execution": vars(job.execution)},
+        "run": {
+            "engine": job.engine,
+            "workers": job.workers,
+            "batch_size": job.batch_size,
+            "execution": vars(job.execution),
+        },
         "date": today(),
         "hardware": describe_machine(),
         "versions": versions("onnxruntime", "numpy", "pyarrow"),

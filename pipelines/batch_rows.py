@@ -1,6 +1,6 @@
 """Decisions as rows of a table: one a step, with what was seen, what is to be done, and how sure the policy is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,9 @@ from gymnasium import spaces
 from sensorimotor.actions.decision import Decision
 from sensorimotor.libraries import library
 from sensorimotor.models.signature import Signature
+
+ROWS_AT_ONCE, BYTES_AT_ONCE = 4096, 8 * 2**20
+"""A group of rows has so many, or is so large."""
 
 
 class Row(NamedTuple):
@@ -105,3 +108,18 @@ def _array(pa: Any, values: list[Any], kind: Any) -> Any:
     ends = pa.array(np.cumsum([0, *lengths]), pa.int32())
     flat = pa.array(np.concatenate([np.ravel(value) for value in there]), kind.value_type)
     return pa.ListArray.from_arrays(ends, flat, type=kind, mask=missing)
+
+
+def in_groups(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
+    """Rows that come a few at a time, a `pyarrow.RecordBatch` each, in tables that are worth writing at once."""
+    pa = arrow()
+    group: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        group.append(batch)
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield pa.Table.from_batches(group, schema)
+            group, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(group, schema)

@@ -14,13 +14,11 @@ from typing import Any, NamedTuple
 
 from sensorimotor.errors import OutputPathError, UsageError
 from sensorimotor.files import holding, replacing, require_writable, sha256, write_atomically
-from sensorimotor.pipelines.batch_rows import arrow
+from sensorimotor.pipelines.batch_rows import arrow, in_groups
 from sensorimotor.pipelines.batch_tally import BatchTally
 
 MANIFEST, REPORT, QUARANTINE, JOURNAL = "manifest.json", "report.json", "quarantine.parquet", ".journal.jsonl"
 FORMAT = 1
-ROWS_AT_ONCE, BYTES_AT_ONCE = 4096, 8 * 2**20
-"""A group of rows in a file has so many, or is so large."""
 
 
 class Shard(NamedTuple):
@@ -239,20 +237,11 @@ def _journal(path: Path) -> Iterator[tuple[int, Kept]]:
 
 def _write(file: Path, schema: Any, batches: Iterable[Any]) -> None:
     """A Parquet file of rows that come a few at a time, in groups that are worth reading at once."""
-    pa = arrow()
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        group: list[Any] = []
-        rows = size = 0
-        for batch in batches:
-            group.append(batch)
-            rows, size = rows + len(batch), size + batch.nbytes
-            if rows >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
-                writer.write_table(pa.Table.from_batches(group, schema))
-                group, rows, size = [], 0, 0
-        if rows:
-            writer.write_table(pa.Table.from_batches(group, schema))
+        for table in in_groups(batches, schema):
+            writer.write_table(table)
 
 
 def _append(file: Path, line: bytes) -> None:

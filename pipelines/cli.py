@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,7 @@ data = typer.Typer(help="Look into data, and turn them into a recording.", no_ar
 app.add_typer(data, name="data")
 
 PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
+Engine = Literal["local", "ray"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 INTERRUPTED = 130
 CACHE = Path("~/.cache/sensorimotor")
@@ -427,7 +428,7 @@ def batch(
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0: none but this one.")] = max(
         1, (os.cpu_count() or 1) - 1
     ),
-    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    engine: Annotated[Engine, typer.Option(help="What to do it with.")] = "local",
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: one on this machine.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows decided in at a time, about.")] = 32,
     shard_size: Annotated[
@@ -448,12 +449,13 @@ def batch(
     """
     from sensorimotor.models.execution import Execution
     from sensorimotor.pipelines import console
-    from sensorimotor.pipelines.batch import BatchJob, Interrupted, run_batch
+    from sensorimotor.pipelines.batch import Interrupted, run_batch
     from sensorimotor.pipelines.batch_input import InputSpec
+    from sensorimotor.pipelines.batch_job import BatchJob
 
     spec = InputSpec(where, _named("--bind", bind), _named("--set", constants), rate, fit)
     execution = Execution.on(device, threads=threads)
-    job = BatchJob(policy, spec, out, workers, batch_size, shard_size, embeddings, execution)
+    job = BatchJob(policy, spec, out, workers, batch_size, shard_size, embeddings, execution, engine, ray)
     try:
         report = run_batch(job, resume=resume, overwrite=overwrite, progress=console.deciding)
     except Interrupted as stopped:
