@@ -16,6 +16,7 @@ from sensorimotor.pipelines.batch_engine import Decided
 from sensorimotor.pipelines.batch_input import BatchInput, open_input
 from sensorimotor.pipelines.batch_job import BatchJob
 from sensorimotor.pipelines.batch_local import local_engine
+from sensorimotor.pipelines.batch_ray import decided_on_ray, require_ray
 from sensorimotor.pipelines.batch_rows import Columns
 from sensorimotor.pipelines.batch_store import BatchStore, Shard, open_store
 from sensorimotor.pipelines.hardware import describe_machine, today, versions
@@ -57,6 +58,8 @@ def run_batch(
         Interrupted: Ctrl-C; what is kept is kept.
     """
     began = time.perf_counter()
+    if job.engine == "ray":
+        require_ray(job.cluster)  # before anything is removed
     policy = Policy.load(job.policy, execution=job.execution)
     opened = open_input(job.input, policy.signature)
     key = job.key(policy, opened)
@@ -106,8 +109,6 @@ def _decide(
     total = 0
     with ExitStack() as stack:
         if job.engine == "ray":
-            from sensorimotor.pipelines.batch_ray import decided_on_ray
-
             results = stack.enter_context(decided_on_ray(job, policy, opened, todo, pulse))
         else:
             results = stack.enter_context(local_engine(job, policy, opened, store.path, pulse)).decide(todo)

@@ -45,6 +45,26 @@ class RayError(SensorimotorError):
     """A Ray cluster cannot be reached, or has failed."""
 
 
+def require_ray(cluster: str | None) -> None:
+    """Check what can be checked before anything is begun.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        RayError: Nobody answers at the address of the cluster.
+    """
+    _ray()
+    if cluster:
+        _require_answer(cluster)
+
+
+def _ray() -> tuple[Any, Any]:
+    """The modules `ray` and `ray.data`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # somebody's batch job has nothing to report
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what else it says on standard error is not for a person
+    ray, data = (library(module, "ray[data]", "ray", "deciding on Ray") for module in ("ray", "ray.data"))
+    return ray, data
+
+
 @contextmanager
 def decided_on_ray(
     job: BatchJob, policy: Policy, opened: BatchInput, shards: list[Shard], pulse: Callable[[], None]
@@ -59,13 +79,9 @@ def decided_on_ray(
         pulse: Called again and again; what it raises ends the work.
 
     Raises:
-        MissingExtraError: Ray is not installed.
         RayError: The cluster cannot be reached, or has failed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # somebody's batch job has nothing to report
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what else it says on standard error is not for a person
-    ray = library("ray", "ray[data]", "ray", "deciding on Ray")
-    data = library("ray.data", "ray[data]", "ray", "deciding on Ray")
+    ray, data = _ray()
     with _connected(ray, job):
         context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
@@ -200,9 +216,7 @@ def _connected(ray: Any, job: BatchJob) -> Iterator[None]:
         return
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     options: dict[str, Any] = {"address": job.cluster}
-    if job.cluster:
-        _require_answer(job.cluster)
-    else:
+    if not job.cluster:
         options = {"num_cpus": max(1, job.workers), "include_dashboard": False}
         options["object_store_memory"] = OBJECT_STORE_BYTES
     try:
