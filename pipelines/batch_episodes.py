@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sensorimotor.errors import UsageError
+from sensorimotor.errors import MissingExtraError, UsageError
 from sensorimotor.files import expanded
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed
@@ -20,8 +20,8 @@ from sensorimotor.pipelines.batch_binding import Feeding, differently_bound, fee
 from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, of_episode
 from sensorimotor.pipelines.episodes import Episode, SoundTrack, Source, Track
 from sensorimotor.pipelines.lerobot import LeRobotSource
-from sensorimotor.pipelines.manifest import ManifestSource
-from sensorimotor.pipelines.manifest_columns import Kind
+from sensorimotor.pipelines.manifest import ManifestEpisode, ManifestSource
+from sensorimotor.pipelines.manifest_columns import Kind, Media
 from sensorimotor.pipelines.observed import SIMULTANEOUS_S, Observed, observed
 from sensorimotor.pipelines.senses import age_of
 from sensorimotor.pipelines.table import column_names, missing_column
@@ -116,7 +116,7 @@ class EpisodesInput:
     def __init__(self, spec: InputSpec, signature: Signature, source: Source, ids: Sequence[str], fed: Feeding):
         for name, feature in fed.by.items():
             require_fit(name, signature.inputs[name], feature, source.features[feature], spec.where)
-        self.spec, self.ids, self.fingerprint = spec, ids, source.fingerprint
+        self.spec, self.ids = spec, ids
         self.alone = source.rate_hz is None
         self.fed: Mapping[str, str] = fed.by
         self.absent, self.losses = fed.absent, Losses()
@@ -126,6 +126,11 @@ class EpisodesInput:
         self._inputs = {name: signature.inputs[name] for name in fed.by}
         self._rate_hz = spec.rate_hz or signature.rate_hz
         self._adapt = {name: _adapter(modality, spec.fit) for name, modality in self._inputs.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data; see `BatchInput`."""
+        return self._source.fingerprint
 
     def __len__(self) -> int:
         """How many episodes there are."""
@@ -155,13 +160,45 @@ class EpisodesInput:
         """
         if not self.alone:
             raise ValueError("the steps of these episodes do not stand alone")
-        found: list[Step | Unreadable] = []
-        for index in indices:
+        if not isinstance(self._source, ManifestSource) or any(
+            isinstance(one, Image) and one.frames > 1 for one in self._inputs.values()
+        ):
+            return [self._only(index) for index in indices]
+        values: list[dict[str, Any]] = [dict(self.spec.constants) for _ in indices]
+        failed: set[int] = set()
+        for name in self._inputs:
+            for place, value in self._read(self._source, name, indices, failed):
+                values[place][name] = value
+        return [self._only(index) if place in failed else _new(values[place]) for place, index in enumerate(indices)]
+
+    def _only(self, index: int) -> Step | Unreadable:
+        """The only step of an episode, or what is wrong with it."""
+        try:
+            (step,) = self.lived(index)
+            return step
+        except Unreadable as error:
+            return error
+
+    def _read(
+        self, source: ManifestSource, name: str, indices: Sequence[int], failed: set[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """What there is of an input in some rows of a table, by its place among them; others are put into `failed`."""
+        column = source.column(self.fed[name])
+        places = np.flatnonzero(column.present[np.asarray(indices, np.int64)])
+        # as steps of one episode: each of them has a new sample, so none sees that of another
+        times_s, rows = np.arange(len(places), dtype=np.float64), np.asarray(indices, np.int64)[places]
+        episode = ManifestEpisode(self.spec.where, times_s, rows, source)
+        seen = self._seen(name, self._inputs[name], episode, times_s)
+        together = [[number] for number in range(len(places))]
+        if not isinstance(column, Media):
+            together = [list(range(len(places)))]
+        for numbers in together:
             try:
-                found.extend(self.lived(index))
-            except Unreadable as error:
-                found.append(error)
-        return found
+                yield from zip(places[numbers].tolist(), seen.values.read(numbers), strict=True)
+            except MissingExtraError:
+                raise
+            except Exception:  # noqa: BLE001 (the rows are read again one by one, and then it is said of which it is)
+                failed.update(places[numbers].tolist())
 
     def _times(self, episode: Episode) -> np.ndarray:
         """When decisions are made: when they were made, or at another rate, until all that came has been seen."""
@@ -232,6 +269,11 @@ class _AdaptedSound:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return np.asarray(self._adapt(self._sound.read(start, stop)))
+
+
+def _new(observation: dict[str, Any]) -> Step:
+    """A step that stands alone: all that it sees is new."""
+    return Step(0.0, Sensed(observation, dict.fromkeys(observation, 0.0), dict.fromkeys(observation, 0)))
 
 
 def _adapter(modality: Modality, fit: str) -> Callable[[Any], Any]:

@@ -90,7 +90,6 @@ class BatchInput(Protocol):
     Attributes:
         spec: What it was opened with.
         ids: What identifies each episode: no two are the same, and they stay the same as long as the data do.
-        fingerprint: Changes when the data change, and with what is read of them; empty where files were not listed.
         alone: Whether every episode is a single step, so that `samples` gives many at a time.
         fed: Input → what feeds it; constants are told as they are.
         absent: Inputs that nothing feeds.
@@ -100,11 +99,15 @@ class BatchInput(Protocol):
 
     spec: InputSpec
     ids: Sequence[str]
-    fingerprint: str
     alone: bool
     fed: Mapping[str, str]
     absent: tuple[str, ...]
     losses: Losses
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the data change, and with what is read of them; empty where files were not listed."""
+        ...
 
     def __len__(self) -> int:
         """How many episodes there are."""

@@ -89,11 +89,14 @@ class Source(Protocol):
 
     Attributes:
         rate_hz: Decisions a second; None: its samples stand alone, each an episode of one step.
-        fingerprint: Changes when the data change; caches go by it.
     """
 
     rate_hz: float | None
-    fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the data change; caches go by it."""
+        ...
 
     @property
     def features(self) -> Mapping[str, Feature]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,6 @@ class ManifestSource:
                 )
             self._columns[name] = made
         self.features: Mapping[str, Feature] = {name: self._at_rate(column) for name, column in self._columns.items()}
-        self.fingerprint = self._fingerprint()
 
     def _at_rate(self, column: Column) -> Feature:
         single = column.feature.kind == "audio" or column.per_row > 1
@@ -154,7 +154,8 @@ class ManifestSource:
             raise missing_column(self.path, name, list(self._columns))
         return self._columns[name]
 
-    def _fingerprint(self) -> str:
+    @cached_property
+    def fingerprint(self) -> str:
         """Of the table, of how it is read, and of the size and time of change of every local file that it names."""
         digest = hashlib.sha256(f"{sha256(self.path)} {self._options}".encode())
         folder = self.path.absolute().parent

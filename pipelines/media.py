@@ -7,7 +7,8 @@ import io
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,7 +61,7 @@ def extension(location: str) -> str:
     'wav'
     """
     path = location.split("?")[0].split("#")[0] if "://" in location else location
-    return PurePosixPath(path).suffix[1:].lower()
+    return splitext(path)[1][1:].lower()
 
 
 def is_url(location: str) -> bool:
