@@ -4,6 +4,7 @@ What comes out is Parquet, one row a decision, in the order of the input. A run 
 was; what cannot be read is put aside with a reason and costs nothing else.
 """
 
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -160,7 +161,12 @@ def _report(job: BatchJob, store: BatchStore, opened: BatchInput, rows: int, wal
         "quarantined": len(tally.quarantine),
         **told,
         "notes": opened.losses.told(),
-        "run": {"rows": rows, "wall_s": round(wall_s, 3), "rows_per_s": round(rows / wall_s, 1)},
+        "run": {
+            "rows": rows,
+            "wall_s": round(wall_s, 3),
+            "rows_per_s": round(rows / wall_s, 1),
+            "max_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        },
     }
 
 

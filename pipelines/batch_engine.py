@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,14 +189,15 @@ class Engine:
         """Decide these shards; the rows of each must be used up before the next one."""
         self._upcoming = (unit for shard in shards for unit in self._pace.units(shard))
         for shard in shards:
-            tally, began = BatchTally(), time.perf_counter()
+            tally = BatchTally()
+            yield Decided(shard, self._rows(shard, tally), partial(self._told, shard, tally, time.perf_counter()))
 
-            def told(tally: BatchTally = tally, began: float = began) -> BatchTally:
-                spent = sum(tally.seconds[stage] for stage in ("wait", "encode", "core"))
-                tally.seconds["write"] = time.perf_counter() - began - spent
-                return tally
-
-            yield Decided(shard, self._rows(shard, tally), told)
+    def _told(self, shard: Shard, tally: BatchTally, began: float) -> BatchTally:
+        spent = sum(tally.seconds[stage] for stage in ("wait", "encode", "core"))
+        tally.seconds["write"] = time.perf_counter() - began - spent
+        place = {id: number for number, id in enumerate(self._ids[shard.first : shard.stop])}
+        tally.quarantine.sort(key=lambda trouble: place[trouble.id])  # some ended before others
+        return tally
 
     def _rows(self, shard: Shard, tally: BatchTally) -> Iterator[Any]:
         decider = Decider(self._policy, self._ids, self._batch_size, tally)

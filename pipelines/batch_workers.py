@@ -8,7 +8,7 @@ import signal
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, get_context, reduction, resource_tracker
 from typing import Any
 
@@ -21,6 +21,8 @@ STRIKES = 2
 """An episode that so many workers died of is not touched any more."""
 STILLBORN = 3
 """So many workers in a row that die before they are ready end the work."""
+KILLED = "decoders killed"
+"""Under this name they are counted."""
 LOOK_EVERY_S = 0.2
 """How often somebody who waits looks up."""
 PATIENCE_S = 2.0
@@ -68,13 +70,10 @@ class Workers:
         opening: What they need to begin.
         count: How many.
         pulse: Called while waiting; what it raises ends the wait.
-
-    Attributes:
-        replaced: How many died and were replaced.
     """
 
     def __init__(self, opening: Opening, count: int, pulse: Callable[[], None] = lambda: None):
-        self.replaced, self._stillborn = 0, 0
+        self._stillborn = self._killed = 0
         self._opening, self._pulse = opening, pulse
         self._slots = Slots.make(opening.slots, opening.slot_bytes)
         self._free = list(range(opening.slots))
@@ -113,6 +112,8 @@ class Workers:
         progress.held, progress.slot = progress.slot, None
         last = block.parts[-1]
         progress.had = last.first + len(last.steps)
+        if self._killed:
+            block, self._killed = replace(block, losses={**block.losses, KILLED: self._killed}), 0
         return block
 
     def release(self, unit: Unit) -> None:
@@ -213,7 +214,7 @@ class Workers:
         dead.process.kill()  # in case that it only stopped talking
         dead.process.join()
         self._blame(dead)
-        self.replaced += 1
+        self._killed += 1
         self._workers[number] = self._begin()
         self._workers[number].asked = dead.asked
         for unit in dead.asked:
