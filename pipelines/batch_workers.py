@@ -18,7 +18,7 @@ from sensorimotor.pipelines.batch_slots import Slots
 from sensorimotor.pipelines.batch_worker import Message, Opening, Ready, Request, Touching, work
 
 STRIKES = 2
-"""An episode that so many workers died of is not touched any more."""
+"""An episode that so many workers in a row died of is not touched any more."""
 STILLBORN = 3
 """So many workers in a row that die before they are ready end the work."""
 KILLED = "decoders killed"
@@ -192,6 +192,8 @@ class Workers:
             case Block():
                 unit, worker.touching = worker.asked.popleft(), None
                 self._units[unit].block = self._slots.get(said)
+                for part in said.parts:
+                    del self._strikes[part.episode]  # a long recording may have seen others die of something else
                 if self._units[unit].forgotten:
                     self._drop_forgotten(unit)
             case error:
