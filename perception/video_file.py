@@ -89,9 +89,13 @@ class VideoFile:
             return None
         self._next = None
         with held.use():
-            pixels = self._colours.reformat(frame, format="rgb24").to_ndarray()
-        pixels = np.rot90(pixels, round(frame.rotation / 90))
-        return Sample(self._fit(pixels, own=True), self._clock.now_ns(), self._sequence, time_s)
+            value = self.made(frame)
+        return Sample(value, self._clock.now_ns(), self._sequence, time_s)
+
+    def made(self, frame: Any) -> Any:
+        """A frame of PyAV as a sample has it: uint8 of the input's shape."""
+        pixels = self._colours.reformat(frame, format="rgb24").to_ndarray()
+        return self._fit(np.rot90(pixels, round(frame.rotation / 90)), own=True)
 
     def _decode(self) -> tuple[float, Any]:
         try:

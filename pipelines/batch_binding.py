@@ -1,11 +1,11 @@
 """Which part of offline data feeds which input of a policy."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from difflib import get_close_matches
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from sensorimotor.errors import DataError, ObservationError, UsageError
 from sensorimotor.models.signature import Signature
+from sensorimotor.perception.fit import FitMode
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 from sensorimotor.pipelines.batch_input import InputSpec
 from sensorimotor.pipelines.episodes import Feature
@@ -26,13 +26,28 @@ class Feeding(NamedTuple):
     by: dict[str, str]
     absent: tuple[str, ...]
 
+    def only(self, there: Mapping[str, str], signature: Signature, where: str) -> "Feeding":
+        """The same where some features turned out to have nothing.
+
+        Raises:
+            DataError: A critical input, or every one, has nothing.
+        """
+        empty = [name for name in self.by if name not in there]
+        for name in empty:
+            if signature.inputs[name].critical or not there:
+                raise DataError(f"{where}: {self.by[name]!r}, which feeds {name}, has no value in any row")
+        return Feeding(dict(there), (*self.absent, *empty))
+
 
 def require_known(spec: InputSpec, signature: Signature) -> None:
     """Check what is said of inputs before anything is read.
 
     Raises:
-        UsageError: An input does not exist, is told two things, or cannot be told a constant; or the rate is none.
+        UsageError: An input does not exist, is told two things, or cannot be told a constant; or the rate or the fit is
+            none.
     """
+    if spec.fit not in get_args(FitMode):
+        raise UsageError(f"fit: expected {', '.join(get_args(FitMode))}, got {spec.fit!r}")
     if spec.rate_hz is not None and not 0 < spec.rate_hz <= 10_000:
         raise UsageError(f"a rate lies between 0 and 10000 decisions a second, not {spec.rate_hz:g}")
     for name in (*spec.bind, *spec.constants):
@@ -125,13 +140,6 @@ def require_fit(name: str, modality: Modality, feature_name: str, feature: Featu
             f"{where}: input {name!r} is {modality}; {feature_name!r} is {feature.kind}{shape}. "
             f"Bind it to another: --bind {name}=…"
         )
-
-
-def nearest(where: str, name: str, known: Collection[str]) -> DataError:
-    """The error that says which features there are instead."""
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-    return DataError(f"{where} has no feature {name!r}; {hint}")
 
 
 def differently_bound(by: Mapping[str, str], signature: Signature) -> tuple[str, str] | None:

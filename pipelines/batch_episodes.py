@@ -8,95 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from sensorimotor.errors import MissingExtraError, UsageError
-from sensorimotor.files import expanded
+from sensorimotor.errors import DataError, MissingExtraError, ObservationError
 from sensorimotor.models.signature import Signature
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.perception.fit import Fit
-from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
+from sensorimotor.perception.modality import Audio, Image, Modality
 from sensorimotor.perception.resampled import mixed
 from sensorimotor.perception.sensor import Losses
-from sensorimotor.pipelines.batch_binding import Feeding, differently_bound, feeding, nearest, require_fit
+from sensorimotor.pipelines.batch_binding import Feeding, require_fit
 from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, of_episode
 from sensorimotor.pipelines.episodes import Episode, SoundTrack, Source, Track
-from sensorimotor.pipelines.lerobot import LeRobotSource
 from sensorimotor.pipelines.manifest import ManifestEpisode, ManifestSource
-from sensorimotor.pipelines.manifest_columns import Kind, Media
+from sensorimotor.pipelines.manifest_columns import Media
 from sensorimotor.pipelines.observed import SIMULTANEOUS_S, Observed, observed
 from sensorimotor.pipelines.senses import age_of
-from sensorimotor.pipelines.table import column_names, missing_column
 
 CHUNK_BYTES = 32 * 2**20
 CHUNK_STEPS = 64
 """So much of an episode is decoded at once, at most."""
 SAME_RATE = 0.01
 """Rates that differ by no more are the same, and then decisions are made when they were made in the recording."""
-
-
-def open_manifest(spec: InputSpec, signature: Signature) -> "EpisodesInput":
-    """The rows or episodes of a table.
-
-    Raises:
-        DataError: It is missing or damaged, lacks what a critical input needs, or two rows have the same id.
-        UsageError: Two inputs would take the same column for different things.
-    """
-    path = expanded(spec.where)
-    columns = column_names(path)
-
-    def made_of(name: str, what: str) -> bool:
-        several = what.split(",")
-        return (
-            isinstance(signature.inputs[name], State) and len(several) > 1 and all(part in columns for part in several)
-        )
-
-    spelled = {
-        name: ",".join(modality.names)
-        for name, modality in signature.inputs.items()
-        if isinstance(modality, State) and name not in columns and name not in spec.bind
-    }
-    spelled = {name: what for name, what in spelled.items() if made_of(name, what)}
-    bound = InputSpec(spec.where, {**spelled, **spec.bind}, spec.constants, spec.rate_hz, spec.fit)
-    fed = feeding(bound, signature, columns, lambda name: missing_column(path, name, columns), made_of)
-    if both := differently_bound(fed.by, signature):
-        raise UsageError(
-            f"inputs {both[0]!r} and {both[1]!r} would take column {fed.by[both[0]]!r} for different things: give each "
-            "a column of its own"
-        )
-    kinds: dict[str, Kind] = {}
-    unlike = []
-    for name, column in fed.by.items():
-        match signature.inputs[name]:
-            case Text():
-                kinds[column] = "text"
-            case State() if column in columns:
-                kinds[column] = "vector"
-            case Audio():
-                kinds[column] = "audio"
-        unlike.append(column)
-    frames = max((one.frames for one in signature.inputs.values() if isinstance(one, Image)), default=1)
-    source = ManifestSource(
-        path,
-        columns=list(dict.fromkeys(fed.by.values())),
-        kinds=kinds,
-        vectors={column: column.split(",") for column in fed.by.values() if column not in columns},
-        rate_hz=None,
-        clip_frames=frames,
-        any_shape=unlike,
-    )
-    return EpisodesInput(spec, signature, source, source.ids(), fed)
-
-
-def open_recording(spec: InputSpec, signature: Signature) -> "EpisodesInput":
-    """The episodes of a LeRobotDataset directory.
-
-    Raises:
-        DataError: It is missing or damaged, or lacks what a critical input needs.
-    """
-    source = LeRobotSource(expanded(spec.where))
-    known = list(source.features)
-    fed = feeding(spec, signature, known, lambda name: nearest(spec.where, name, known))
-    digits = len(str(max(len(source) - 1, 0)))
-    return EpisodesInput(spec, signature, source, [f"episode {i:0{digits}d}" for i in range(len(source))], fed)
 
 
 class EpisodesInput:
@@ -194,7 +125,7 @@ class EpisodesInput:
             together = [list(range(len(places)))]
         for numbers in together:
             try:
-                yield from zip(places[numbers].tolist(), seen.values.read(numbers), strict=True)
+                yield from zip(places[numbers].tolist(), seen.values.read(seen.value[numbers].tolist()), strict=True)
             except MissingExtraError:
                 raise
             except Exception:  # noqa: BLE001 (the rows are read again one by one, and then it is said of which it is)
@@ -220,10 +151,10 @@ class EpisodesInput:
         values: dict[str, dict[int, Any]] = {}
         for name, one in seen.items():
             numbers = one.value[steps.start : steps.stop]
-            wanted = np.unique(numbers[numbers >= 0]).tolist()
-            values[name] = dict(zip(wanted, one.values.read(wanted), strict=True))
+            values[name] = self._values(name, one, np.unique(numbers[numbers >= 0]).tolist())
         for step in steps:
             observation: dict[str, Any] = dict(self.spec.constants)
+            refused = ""
             ages_s, sequences = dict.fromkeys(observation, 0.0), dict.fromkeys(observation, 0)
             for name, one in seen.items():
                 number = int(one.value[step])
@@ -231,12 +162,31 @@ class EpisodesInput:
                 if number < 0 or age_s is None:
                     continue
                 value = values[name][number]
+                if isinstance(value, _Refused):
+                    refused = str(value)
+                    continue
                 if isinstance(value, str):  # the same words again are no new text, as live
                     before = said.get(name, (-1, ""))
                     number = before[0] + (before[0] < 0 or before[1] != value)
                     said[name] = number, value
                 observation[name], ages_s[name], sequences[name] = value, age_s, number
-            yield Step(float(times_s[step]), Sensed(observation, ages_s, sequences))
+            yield Step(float(times_s[step]), Sensed(observation, ages_s, sequences), refused)
+
+    def _values(self, name: str, one: Observed, numbers: Sequence[int]) -> dict[int, Any]:
+        """Values by number; a sound in a stream that the policy cannot take is `_Refused`."""
+        try:
+            return dict(zip(numbers, one.values.read(numbers), strict=True))
+        except DataError as error:
+            unfit = isinstance(error.__cause__, ObservationError)
+            if not unfit or self.alone or not isinstance(self._inputs[name], Audio):
+                raise
+            if len(numbers) == 1:
+                return {numbers[0]: _Refused(str(error))}
+        return {number: value for each in numbers for number, value in self._values(name, one, [each]).items()}
+
+
+class _Refused(str):
+    """Why a policy cannot take a value, in place of it."""
 
 
 @dataclass(eq=False)

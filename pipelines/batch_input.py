@@ -145,14 +145,14 @@ def open_input(spec: InputSpec, signature: Signature, ids: Sequence[str] | None 
         UsageError: The spec names an input that the policy does not have, or has not said what feeds which.
         MissingExtraError: A library is not installed.
     """
-    from sensorimotor.pipelines import batch_binding, batch_episodes, batch_media
+    from sensorimotor.pipelines import batch_binding, batch_media, batch_sources
 
     batch_binding.require_known(spec, signature)
     opened: BatchInput
     if _is_table(spec.where):
-        opened = batch_episodes.open_manifest(spec, signature)
+        opened = batch_sources.open_manifest(spec, signature)
     elif _is_recording(spec.where):
-        opened = batch_episodes.open_recording(spec, signature)
+        opened = batch_sources.open_recording(spec, signature)
     elif PurePath(spec.where).suffix.lower() in TABLES:
         raise DataError(
             f"{redacted(spec.where)}: a table is read from this machine, its media from anywhere: download it"

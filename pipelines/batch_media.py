@@ -5,7 +5,7 @@ at the same moments. Every picture stands alone, and so does a sound that is no 
 time; a longer sound is played like a video.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sensorimotor.pipelines.media_files import MediaFiles, content
 from sensorimotor.pipelines.media_inside import inside
 from sensorimotor.pipelines.observed import fitted
 from sensorimotor.pipelines.reel import Reel, observed_now, turns_ns
+from sensorimotor.redaction import redacted
 
 STREAMS = {"image": "pictures", "audio": "sound"}
 """Kind of an input → what of a media file can feed it."""
@@ -64,13 +65,13 @@ def _feeding(spec: InputSpec, signature: Signature) -> Feeding:
             )
         elif modality.critical:
             raise DataError(
-                f"{spec.where}: the policy does nothing without {name} ({modality}), which media files do not have: "
-                "name a table or a recording"
+                f"{redacted(spec.where)}: the policy does nothing without {name} ({modality}), which media files do "
+                "not have: name a table or a recording"
             )
         else:
             absent.append(name)
     if not by:
-        raise DataError(f"{spec.where}: the policy neither sees nor hears: name a table or a recording")
+        raise DataError(f"{redacted(spec.where)}: the policy neither sees nor hears: name a table or a recording")
     return Feeding(by, tuple(absent))
 
 
@@ -90,7 +91,9 @@ class MediaInput:
     def __init__(self, spec: InputSpec, signature: Signature, files: MediaFiles, fed: Feeding):
         useful = [name for name in files.names if _HAS[str(content(name))] & set(fed.by.values())]
         if not useful:
-            raise DataError(f"{spec.where}: expected files with {' or '.join(set(fed.by.values()))}, there are none")
+            raise DataError(
+                f"{redacted(spec.where)}: expected files with {' or '.join(set(fed.by.values()))}, there are none"
+            )
         self.spec, self.fingerprint = spec, files.fingerprint
         self.ids: Sequence[str] = useful
         self.fed: Mapping[str, str] = fed.by
@@ -102,9 +105,9 @@ class MediaInput:
         self._fits = {name: Fit(one, spec.fit) for name, one in self._inputs.items() if isinstance(one, Image)}
         self._frames = {name: one.frames for name, one in self._inputs.items() if isinstance(one, Image)}
         for name in fed.absent:
-            self.losses.tell(f"{spec.where} has nothing for {name}, which is absent in every step")
+            self.losses.tell(f"{redacted(spec.where)} has nothing for {name}, which is absent in every step")
         if others := files.others + len(files.names) - len(useful):
-            self.losses.tell(f"{spec.where}: {others} files are left out, which have nothing for the policy")
+            self.losses.tell(f"{redacted(spec.where)}: {others} files are left out, which have nothing for the policy")
 
     def __len__(self) -> int:
         """How many files there are."""
@@ -171,7 +174,7 @@ class MediaInput:
         sensors: dict[str, Sensor] = {}
         for to, modality in self._inputs.items():
             if self.fed[to] in there and isinstance(modality, Image):
-                sensors[to] = VideoFile(path, modality, clock=ManualClock(), fit=self.spec.fit, real_time=False)
+                sensors[to] = _Film(path, modality, clock=ManualClock(), fit=self.spec.fit, real_time=False)
             elif self.fed[to] in there and isinstance(modality, Audio):
                 sensors[to] = SoundStream(str(path), modality, clock=ManualClock(), real_time=False)
             else:
@@ -226,15 +229,17 @@ class MediaInput:
         for due_ns in turns_ns(self._rate_hz):
             for to, reel in reels.items():
                 for sample in reel.until(due_ns):
+                    value = sample.value() if self._frames.get(to, 1) > 1 else sample.value
                     try:
-                        buffers.feed(to, sample.value, sample.captured_ns / 1e9)
+                        buffers.feed(to, value, sample.captured_ns / 1e9)
                     except ObservationError:
                         self.losses.count(f"{to}: not taken")
                 if reel.broken:
                     raise reel.broken
             now = observed_now(buffers, self._inputs, due_ns / 1e9)
-            seen = Sensed({**self.spec.constants, **now.observation}, told[0] | now.ages_s, told[1] | now.sequences)
-            yield Step(due_ns / 1e9, seen, self._refused(now.observation))
+            values = {to: value() if isinstance(value, _Later) else value for to, value in now.observation.items()}
+            seen = Sensed({**self.spec.constants, **values}, told[0] | now.ages_s, told[1] | now.sequences)
+            yield Step(due_ns / 1e9, seen, self._refused(values))
             if all(reel.ended for reel in reels.values()):
                 return
 
@@ -255,6 +260,26 @@ class MediaInput:
     def _step(self, time_s: float, values: Mapping[str, Any]) -> Step:
         observation = {**self.spec.constants, **values}
         return Step(time_s, Sensed(observation, dict.fromkeys(observation, 0.0), dict.fromkeys(observation, 0)))
+
+
+class _Later:
+    """A frame that is made into a picture once it is asked for."""
+
+    def __init__(self, make: Callable[[Any], np.ndarray], frame: Any):
+        self._make, self._frame = make, frame
+        self._picture: np.ndarray | None = None
+
+    def __call__(self) -> np.ndarray:
+        if self._picture is None:
+            self._picture, self._frame = self._make(self._frame), None
+        return self._picture
+
+
+class _Film(VideoFile):
+    """A video most of whose frames no decision sees: none is made into a picture before one does."""
+
+    def made(self, frame: Any) -> _Later:
+        return _Later(super().made, frame)
 
 
 def _whole(sensor: Sensor, modality: Audio) -> np.ndarray | None:

@@ -47,7 +47,7 @@ class ManifestSource:
         rate_hz: Steps a second of an episode; None: the median of `time`.
         clip_frames: A video is this many pictures, spread evenly over it, all at the time of its row.
         any_shape: Columns of media of which no two need to be alike: a 0 in the shape of their feature says so, and
-            nothing of them is decoded beforehand.
+            nothing of them is decoded beforehand. These may also be without any value.
 
     Raises:
         DataError: The table is missing, damaged or empty, a column is missing, its values are not of one kind, or the

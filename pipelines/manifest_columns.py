@@ -127,13 +127,16 @@ def make_column(
     clip_frames: int = 8,
     any_shape: bool = False,
 ) -> Column:
-    """What a column of a table is; with `any_shape`, media need not be like the first, which is not looked at then.
+    """What a column of a table is.
+
+    With `any_shape`, media need not be like the first, which is not looked at then, and a column without any value is
+    one of texts, whatever its kind.
 
     Raises:
         DataError: Its cells are not of one kind, or not of the kind they should be.
     """
     array = table.columns[name]
-    if kind is None and not _present(array).any():
+    if (kind is None or any_shape) and not _present(array).any():
         return Values(Feature("text"), _present(array), array)  # as good as anything
     kind = kind or _kind(table, name)
     match kind:

@@ -9,8 +9,7 @@ from sensorimotor.errors import DataError, RecipeError
 from sensorimotor.files import expanded
 from sensorimotor.pipelines.episode_recipe import EpisodeRecipe, ManifestData, RecordedData
 from sensorimotor.pipelines.episodes import Source
-
-TABLES = (".parquet", ".csv", ".jsonl", ".ndjson")
+from sensorimotor.pipelines.table import TABLES
 
 
 @dataclass(frozen=True)

@@ -110,11 +110,11 @@ def column_names(path: Path) -> list[str]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def missing_column(path: Path, name: str, known: Collection[str]) -> DataError:
-    """The error that says which columns there are instead."""
+def missing_column(path: Path, name: str, known: Collection[str], what: str = "column") -> DataError:
+    """The error that says which columns there are instead, or whatever they are called."""
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-    return DataError(f"{path} has no column {name!r}; {hint}")
+    return DataError(f"{path} has no {what} {name!r}; {hint}")
 
 
 def _selected(path: Path, names: list[str], wanted: _Wanted) -> list[str]:

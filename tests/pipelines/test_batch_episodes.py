@@ -1,6 +1,7 @@
 """Tables and recordings as what a policy would have lived through."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import cv2
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sensorimotor.actions.space import Discrete
-from sensorimotor.errors import DataError, UsageError
+from sensorimotor.errors import DataError
 from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.buffers import Buffers
 from sensorimotor.perception.fit import Fit
@@ -22,10 +23,14 @@ from sensorimotor.pipelines.batch_episodes import EpisodesInput
 from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, open_input
 from sensorimotor.pipelines.episodes import Feature
 from sensorimotor.pipelines.lerobot_format import AUDIO
+from sensorimotor.pipelines.manifest import ManifestSource
+from sensorimotor.pipelines.observed import observed
 from sensorimotor.pipelines.recorder import Recorder
 from sensorimotor.pipelines.reel import observed_now
+from sensorimotor.pipelines.video import VideoWriter
 
 CAMERA = Image(height=8, width=8)
+CRITICAL = CAMERA.model_copy(update={"critical": True})
 JOINTS = State(size=2, names=("x", "y"))
 ALL = {"camera": CAMERA, "joints": JOINTS, "instruction": Text()}
 
@@ -59,46 +64,6 @@ def picture(path, value, height=8, width=8):
 def table(path, text):
     path.write_text(text)
     return path
-
-
-def test_rows_of_a_table_are_single_steps_under_their_ids(tmp_path):
-    pixels = picture(tmp_path / "0.png", 0)
-    large = picture(tmp_path / "1.png", 1, 12, 20)
-    rows = "id,camera,instruction,x,y\nb7,0.png,go,1,2\na1,1.png,,1.5,\n3,,stop,0,1\n"
-    found = opened(table(tmp_path / "rows.csv", rows))
-    assert list(found.ids) == ["b7", "a1", "3"]
-    assert found.alone
-    assert found.fed == {"camera": "camera", "joints": "x,y", "instruction": "instruction"}
-    one, two, three = found.samples([0, 1, 2])
-    assert equal(one.seen.observation["camera"], pixels)
-    assert one.seen.observation["instruction"] == "go"
-    assert one.seen.observation["joints"].tolist() == [1, 2]
-    assert equal(two.seen.observation["camera"], Fit(CAMERA)(large))  # of another size: as live
-    assert set(two.seen.observation) == {"camera"}
-    assert set(three.seen.observation) == {"instruction", "joints"}
-
-
-def test_rows_without_ids_go_by_their_numbers(tmp_path):
-    rows = "instruction\ngo\nstop\n"
-    assert list(opened(table(tmp_path / "rows.csv", rows)).ids) == ["row 1", "row 2"]
-
-
-@pytest.mark.parametrize(
-    ("rows", "word"),
-    [
-        ("id,instruction\na,go\nb,go\na,go\n", "row 3: 'id' is 'a', as in row 1"),
-        ("id,instruction\n7,go\n8,go\n7,go\n", "row 3: 'id' is 7, as in row 1"),
-        ("id,instruction\na,go\n,go\n", "row 2: 'id' is empty"),
-    ],
-)
-def test_two_rows_with_one_id_are_refused(tmp_path, rows, word):
-    with pytest.raises(DataError, match=word):
-        opened(table(tmp_path / "rows.csv", rows))
-
-
-def test_an_id_of_rows_that_are_steps_is_a_column_like_any_other(tmp_path):
-    rows = "episode,time,id,instruction\n0,0,a,go\n0,0.1,a,\n1,0,a,go\n"
-    assert list(opened(table(tmp_path / "rows.csv", rows)).ids) == ["0", "1"]
 
 
 def test_an_unreadable_row_is_given_in_its_place(tmp_path):
@@ -163,10 +128,7 @@ def test_many_rows_at_a_time_are_what_each_is_by_itself(media, rows, frames):
         "speed": State(size=1),
         "mic": Audio(seconds=0.5),
     }
-    for place, name in enumerate(("camera", "instruction", "speed")):
-        if not any(row[place] not in ("", None) for row in rows):  # a column with nothing in it is of no kind
-            del inputs[name]
-    assume(inputs)
+    assume(any(cell not in ("", None) for row in rows for cell in row))
     found = opened(path, inputs)
     for index, sample in enumerate(found.samples(range(len(rows)))):
         if isinstance(sample, Unreadable):
@@ -178,7 +140,48 @@ def test_many_rows_at_a_time_are_what_each_is_by_itself(media, rows, frames):
             assert_the_same(sample, step)
 
 
+def test_a_column_without_a_value_is_as_if_it_were_not_there(tmp_path):
+    rows = "camera,instruction,mic,x,y\n,go,,1,2\n,stop,,3,4\n"
+    found = opened(table(tmp_path / "rows.csv", rows), {**ALL, "mic": Audio(seconds=1.0)})
+    assert found.absent == ("camera", "mic")
+    assert [set(step.seen.observation) for step in found.samples([0, 1])] == [{"instruction", "joints"}] * 2
+    with pytest.raises(DataError, match="'camera', which feeds camera, has no value"):
+        opened(tmp_path / "rows.csv", {**ALL, "camera": CRITICAL})
+    with pytest.raises(DataError, match="has no value"):
+        opened(tmp_path / "rows.csv", {"camera": CAMERA})
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_video_in_a_cell_is_what_training_makes_of_it(tmp_path, frames):
+    writer = VideoWriter(tmp_path / "a.mp4", 10, 8, 8)
+    for number in range(40):
+        writer.write(np.full((8, 8, 3), 5 * number, np.uint8))
+    writer.close()
+    camera = Image(height=8, width=8, frames=frames)
+    found = opened(table(tmp_path / "rows.csv", "camera,instruction\na.mp4,go\na.mp4,stop\n"), {"camera": camera})
+    source = ManifestSource(tmp_path / "rows.csv", columns=["camera"])
+    seen = observed(source.episode(1), "camera", source.features["camera"], camera)
+    (expected,) = seen.values.read([int(seen.value[0])])
+    for step in found.samples([0, 1]):
+        assert equal(step.seen.observation["camera"], expected)
+
+
 # Episodes
+
+
+def test_steps_without_times_are_at_the_rate(tmp_path):
+    rows = "episode,instruction\na,go\na,stop\nb,go\n"
+    path = table(tmp_path / "rows.csv", rows)
+    assert [step.time_s for step in opened(path).lived(0)] == [0, 0.1]
+    assert [step.time_s for step in opened(path, rate_hz=4.0).lived(0)] == [0, 0.25]
+
+
+def test_the_same_words_again_are_no_new_text(tmp_path):
+    rows = "episode,time,instruction\n" + "".join(
+        f"a,{i},{word}\n" for i, word in enumerate(["go", "go", "stop", "go"])
+    )
+    steps = list(opened(table(tmp_path / "rows.csv", rows), rate_hz=1.0).lived(0))
+    assert [step.seen.sequences["instruction"] for step in steps] == [0, 0, 1, 2]
 
 
 def streams(rng, memory, seconds=2.0):
@@ -316,9 +319,20 @@ def test_sound_of_other_channels_is_mixed_as_live(recording):
     assert equal(heard[:, 0], heard[:, 1])
 
 
-def test_a_damaged_episode_costs_itself_only(recording, tmp_path):
-    import shutil
+def test_sound_that_is_clipped_is_refused_at_those_steps_and_no_others(memory):
+    chunks = [np.full((1600, 1), 1.0 if number == 3 else 0.1, np.float32) for number in range(8)]
+    times_s = np.arange(8) / 10
+    episode = memory.Episode("drive", times_s, {"mic": memory.Sound(times_s, chunks)})
+    wanted = signature({"mic": Audio(seconds=0.2)})
+    fed = feeding(InputSpec("memory"), wanted, ["mic"], DataError)
+    steps = list(EpisodesInput(InputSpec("memory"), wanted, memory.Source(FEATURES, [episode]), ["a"], fed).lived(0))
+    assert [step.time_s for step in steps if step.refused] == [0.3, 0.4]
+    assert "clipped sound" in steps[3].refused
+    assert "mic" not in steps[3].seen.observation
+    assert "mic" in steps[5].seen.observation
 
+
+def test_a_damaged_episode_costs_itself_only(recording, tmp_path):
     copy = shutil.copytree(recording, tmp_path / "copy")
     next(copy.rglob("*file-001.flac")).write_bytes(b"x")
     found = opened(copy, HEARING)
@@ -328,70 +342,11 @@ def test_a_damaged_episode_costs_itself_only(recording, tmp_path):
     assert (error.value.id, error.value.stage) == ("episode 1", "open")
 
 
-# What feeds what
-
-
-CRITICAL = CAMERA.model_copy(update={"critical": True})
-HEARD = {"camera": CAMERA, "mic": Audio(seconds=1.0)}
-ROWS = "id,camera,instruction,x,y,speed\na,0.png,go,1,2,3\n"
-
-
-@pytest.mark.parametrize(
-    ("inputs", "spec", "error", "word"),
-    [
-        ({"kamera": CRITICAL}, {}, DataError, "no column 'kamera'; did you mean 'camera'"),
-        ({"camera": CAMERA}, {"bind": {"camera": "camra"}}, DataError, "no column 'camra'; did you mean 'camera'"),
-        ({"weather": Text()}, {}, DataError, "Nothing of it feeds the policy: --bind weather="),
-        ({"camera": CAMERA}, {"bind": {"camera": "speed"}}, DataError, "'camera' is an image, .*; 'speed' is"),
-        ({"speed": State(size=2)}, {}, DataError, r"a state, float32 \(2,\); 'speed' is vector of shape \(1,\)"),
-        (HEARD, {"bind": {"mic": "camera"}}, UsageError, "for different things"),
-        ({"camera": CAMERA}, {"bind": {"lidar": "x"}}, UsageError, "no input 'lidar'; it has camera"),
-        (
-            {"camera": CAMERA, "instruction": Text()},
-            {"bind": {"instruction": "x"}, "constants": {"instruction": "go"}},
-            UsageError,
-            "leave out one",
-        ),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_said_with_what_would(tmp_path, inputs, spec, error, word):
-    picture(tmp_path / "0.png", 0)
-    with pytest.raises(error, match=word):
-        opened(table(tmp_path / "rows.csv", ROWS), inputs, **spec)
-
-
-def test_an_input_that_nothing_feeds_is_absent_and_said_of_once(tmp_path):
-    picture(tmp_path / "0.png", 0)
-    found = opened(table(tmp_path / "rows.csv", ROWS), {**ALL, "mic": Audio(seconds=1.0)})
-    assert found.absent == ("mic",)
-    assert [line for line in found.losses.told() if "mic" in line] == [
-        f"{tmp_path / 'rows.csv'} has nothing for mic, which is absent in every step"
-    ]
-    assert found.losses.told() == []
-
-
-def test_a_state_may_be_put_together_from_columns(tmp_path):
-    path = table(tmp_path / "rows.csv", ROWS)
-    (step,) = opened(path, {"joints": State(size=3)}, bind={"joints": "speed,x,y"}).samples([0])
-    assert step.seen.observation["joints"].tolist() == [3, 1, 2]
-    with pytest.raises(DataError, match="no column 'speed,z'"):
-        opened(path, {"joints": State(size=2)}, bind={"joints": "speed,z"})
-
-
-def test_a_constant_is_told_in_every_step(tmp_path):
-    path = table(tmp_path / "rows.csv", ROWS)
-    (step,) = opened(path, {"instruction": Text(), "speed": State(size=1)}, constants={"instruction": "halt"}).samples(
-        [0]
-    )
-    assert step.seen.observation["instruction"] == "halt"
-    assert step.seen.ages_s == {"instruction": 0, "speed": 0}
-
-
 def test_another_process_notices_that_a_table_has_changed(tmp_path):
-    path = table(tmp_path / "rows.csv", ROWS)
+    path = table(tmp_path / "rows.csv", "instruction\ngo\n")
     found = opened(path, {"instruction": Text()})
     open_input(InputSpec(**json.loads(json.dumps(found.spec.to_json()))), signature({"instruction": Text()}), found.ids)
-    table(path, ROWS + "b,0.png,go,1,2,3\n")
+    table(path, "instruction\ngo\nstop\n")
     with pytest.raises(DataError, match="has changed"):
         open_input(found.spec, signature({"instruction": Text()}), found.ids)
 

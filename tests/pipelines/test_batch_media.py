@@ -428,7 +428,7 @@ def test_which_of_two_cameras_pictures_are_for_has_to_be_said(tmp_path):
         (ALL, {"constants": {"camera": "x"}}, UsageError, "only texts"),
         (ALL, {"constants": {"instruction": "x" * 100_000}}, UsageError, "characters"),
         (ALL, {"rate_hz": 0.0}, UsageError, "rate"),
-        (ALL, {"fit": "squeeze"}, UsageError, "crop, pad or stretch"),
+        (ALL, {"fit": "squeeze"}, UsageError, "crop, pad, stretch"),
         ({**ALL, "joints": State(size=2, critical=True)}, {}, DataError, "does nothing without joints"),
         ({"joints": State(size=2)}, {}, DataError, "neither sees nor hears"),
         ({"mic": MIC}, {}, DataError, "expected files with sound"),
