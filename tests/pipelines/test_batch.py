@@ -252,8 +252,8 @@ def test_a_full_disk_ends_the_run_and_it_is_continued_later(sensorimotor, data, 
     embedded = ("batch", "default", data / "rows.csv", "--out", tmp_path / "large", "--workers", 0, "--embeddings")
     refused(sensorimotor(*embedded, preexec_fn=small_files), 1, "cannot write", "0 rows in 0 shards", "--resume")
     refused(sensorimotor(*call, preexec_fn=small_files), 1, "cannot write", "shards are kept", "--resume")
-    kept = len(files(tmp_path / "small"))
-    assert kept > 0
+    kept = (tmp_path / "small" / ".journal.jsonl").read_bytes().count(b"\n")
+    assert 0 < kept < 100
     report = report_of(sensorimotor(*call, "--resume"))
     assert (report["rows"], report["run"]["rows"]) == (100, 100 - kept)
 
@@ -382,12 +382,12 @@ def test_wrong_use_is_told_in_a_sentence(sensorimotor, data, tmp_path, words, st
 
 
 def test_memory_stays_as_it_is_however_many_rows_there_are(sensorimotor, data, tmp_path):
-    """Ten times the rows, in one file of one recording each."""
+    """Four thousand more frames would be 37 MB."""
     used = []
-    for count in (300, 3000):
+    for count in (1000, 5000):
         lines = [f"{episode},{step / 10},{step % 40}.png,go" for episode in range(2) for step in range(count // 2)]
         table = data / f"long{count}.csv"
         table.write_text("\n".join(["episode,time,camera,instruction", *lines]))
-        call = ("batch", "default", table, "--out", tmp_path / str(count), "--workers", 1, "--embeddings", "--json")
+        call = ("batch", "default", table, "--out", tmp_path / str(count), "--workers", 1, "--json")
         used.append(report_of(sensorimotor(*call))["run"]["max_rss_mb"])
-    assert used[1] - used[0] < 12
+    assert used[1] - used[0] < 25

@@ -1,5 +1,7 @@
 """Shards of decisions, with decoding done in this process."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,27 @@ def test_who_looks_up_can_end_the_work(fake, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(fake(), Rooms(), tmp_path, pulse=stop)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_nothing_is_kept_of_rows_that_are_done(fake, tmp_path, alone):
+    """As many objects are alive near the end as near the beginning."""
+    opened = Rooms([1] * 1200, alone=True) if alone else Rooms([4] * 300)
+    alive = []
+
+    def count():
+        gc.collect()
+        alive.append(len(gc.get_objects()))
+
+    pace = Pace.of(fake().signature, 16, alone)
+    columns = Columns(fake().signature)
+    engine = Engine(fake(), Here(opened, pace), opened.ids, pace, 16, columns, tmp_path, count)
+    shards = [Shard(at, at * 100, at * 100 + 100) for at in range(len(opened.ids) // 100)]
+    for decided in engine.decide(shards):
+        for _ in decided.rows:
+            pass
+    middle, end = len(alive) // 2, len(alive)
+    assert np.mean(alive[middle:end]) - np.mean(alive[middle // 2 : middle]) < 200
 
 
 # How much at a time
