@@ -45,6 +45,8 @@ class GuardRules(_Table):
     """The choices that may be made, or the switches that may be on; anything else is denied."""
     stop_file: str | None = Field(default=None, min_length=1)
     """While this file is there, and after it until a reset, the policy is stopped; relative to the guards' folder."""
+    missed_deadlines: int | None = Field(default=None, ge=1, le=1000, strict=True)
+    """After so many deadlines without a decision, hold, once nothing is left of the last plan; without it, after 10."""
     limits: dict[str, Limit] = {}
     """Dimension of a vector → its limits, within those of the policy; what lies outside is clipped."""
     rate: dict[str, Positive] = {}

@@ -24,6 +24,8 @@ SafeAction = Callable[[Mapping[str, Any]], tuple[Any, str]]
 
 NO_RULES = GuardRules()
 HOLDING = ("hold", "deny", "stop")
+MISSED_DEADLINES = 10
+"""Where no rule says how many are too many."""
 
 
 class Guarded(NamedTuple):
@@ -83,6 +85,11 @@ class Guards:
         self._rate = RateLimit(rules.rate, action_space, period_s) if rules.rate else None
         self._allowed = None if rules.allow is None else frozenset(rules.allow)
         self.stop = LatchedStop(Path(rules.stop_file) if rules.stop_file else None)
+
+    @property
+    def missed_deadlines(self) -> int:
+        """After so many in a row without a decision the safe action is executed."""
+        return self._rules.missed_deadlines or MISSED_DEADLINES
 
     @classmethod
     def load(
@@ -145,7 +152,7 @@ class Guards:
             return self._hold(verdicts, present, now_ns)
         if any(verdict.verdict == "clip" for verdict in verdicts):
             label = self._space.describe(executed)
-        self._remember(executed, now_ns)
+        self.remember(executed, now_ns)
         return Guarded(tuple(verdicts), executed, label)
 
     def hold(self, guard: str, reason: str, present: Mapping[str, Any], now_ns: int) -> Guarded:
@@ -154,6 +161,11 @@ class Guards:
         if stopped := self.stop.reason():
             verdicts.append(GuardVerdict("stop", "stop", stopped))
         return self._hold(verdicts, present, now_ns)
+
+    def remember(self, executed: Any, now_ns: int) -> None:
+        """Take an action to have been executed that was not judged here."""
+        if self._rate:
+            self._rate.remember(executed, now_ns)
 
     def reset(self) -> None:
         """Forget what was executed: the actuator may stand elsewhere now. The stop stays as it is."""
@@ -212,12 +224,8 @@ class Guards:
 
     def _hold(self, verdicts: Sequence[GuardVerdict], present: Mapping[str, Any], now_ns: int) -> Guarded:
         executed, label = self._safely(present)
-        self._remember(executed, now_ns)
+        self.remember(executed, now_ns)
         return Guarded(tuple(verdicts), executed, label)
-
-    def _remember(self, executed: Any, now_ns: int) -> None:
-        if self._rate:
-            self._rate.remember(executed, now_ns)
 
 
 def _check_names(rules: GuardRules, space: ActionSpace, max_age_s: Mapping[str, float], where: str) -> None:

@@ -44,6 +44,22 @@ class TemporalEnsemble:
 Following = RecedingHorizon | TemporalEnsemble
 
 
+def parse_following(text: str) -> Following:
+    """How to follow plans, as a person types it: a number of actions, or `ensemble`.
+
+    Raises:
+        UsageError: It is neither.
+
+    >>> parse_following("8"), parse_following("ensemble")
+    (RecedingHorizon(steps=8), TemporalEnsemble(decay=0.01))
+    """
+    if text == "ensemble":
+        return TemporalEnsemble()
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"plans are followed for a number of actions, or as an `ensemble`, not {text!r}")
+    return RecedingHorizon(int(text))
+
+
 @dataclass(frozen=True)
 class Plans:
     """The plans of one stream that are still of use, oldest first, each with the step at which it was made.
@@ -65,6 +81,10 @@ class Plans:
             case TemporalEnsemble():
                 return Plans((*((at, old) for at, old in self.made if step < at + len(old)), (step, plan)))
         raise AssertionError(following)
+
+    def reaching(self, step: int) -> "Plans":
+        """Those that say what to do at a step."""
+        return Plans(tuple((at, plan) for at, plan in self.made if step < at + len(plan)))
 
     def action(self, step: int, following: Following) -> tuple[np.ndarray, int]:
         """What to do at a step, `(size,)`, and the age in steps of the oldest plan that has a say in it."""

@@ -7,6 +7,8 @@ is taken again where the action arrives. Contenders take turns, each in processe
 
 - `Live` of this library, deciding when the camera's frame is encoded, with everything that `sensorimotor run` has on:
   feed, frozen frames, buffers, encoder thread, guards, health, tally, dispatcher. Its encoder and core do nothing.
+- the same with all its threads on one core, as with `taskset -c 1 sensorimotor run …`: to wake a thread on another core
+  that sleeps takes longer than what most of these threads have to do
 - a mailbox of one slot by hand: what handing a frame to another thread costs at least
 - a bare loop: nothing but a call, the floor
 - dora-rs with `queue_size: 1`: a camera node, and a policy node that is the actuator too
@@ -143,7 +145,13 @@ def ours(rate_hz: float, seconds: float) -> Rows:
     return [(frames.captured_ns[numbers[step]], acted[step]) for step in sorted(acted) if step < len(numbers)]
 
 
-SCRIPTS = {"ours": ours, "mailbox": mailbox, "bare loop": bare}
+def on_one_core(rate_hz: float, seconds: float) -> Rows:
+    """This library, on the last core only."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    return ours(rate_hz, seconds)
+
+
+SCRIPTS = {"ours": ours, "ours, on one core": on_one_core, "mailbox": mailbox, "bare loop": bare}
 DORA = "dora, queue_size 1"
 
 

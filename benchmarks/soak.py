@@ -124,7 +124,7 @@ class Driven:
             period_s=self.period_s,
             deliver=self.dispatcher.offer,
             tally=self.tally,
-            trace=self.trace,
+            observers=[self.trace],
             metrics=self.metrics,
         )
         self.senses.start()

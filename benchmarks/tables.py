@@ -536,6 +536,7 @@ def loop_overhead() -> str:
         "bare loop": "a bare loop: nothing but the call",
         "mailbox": "a one-slot mailbox by hand, two threads",
         "ours": "`sensorimotor`, all of it",
+        "ours, on one core": "`sensorimotor`, all of it on one core",
         "dora, queue_size 1": "dora-rs, `queue_size: 1`, two processes",
     }
     rates = sorted({float(name.partition(" / ")[2]) for name in report["rows"]})

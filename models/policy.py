@@ -270,6 +270,57 @@ class Policy:
         self._encode(name, checked, [{name: sequence} for sequence in sequences], known, {})
         return [one[name] for one in known]
 
+    def ahead(
+        self,
+        steps: int,
+        observation: Observation,
+        *,
+        ages_s: Mapping[str, float] | None = None,
+        stream: str = "main",
+    ) -> Decision | None:
+        """What the plans of a stream say of a step for which no decision came; None: none of them reaches that far.
+
+        Nothing is computed and no memory changes, so that it may be asked while `act` is at work in another thread.
+
+        Args:
+            steps: How many after the last decision, from 1.
+            observation: What is known now: without a critical input, or with one that is too old, it holds.
+            ages_s: As for `act`.
+            stream: Whose plans.
+
+        Raises:
+            ObservationError: As for `act`.
+        """
+        row = self._streams.get(stream)
+        if row is None:
+            return None
+        step = row.step - 1 + steps
+        plans = row.plans.reaching(step)
+        if not plans.made:
+            return None
+        checked = self.signature.check(observation)
+        age = self._ages([checked], [ages_s or {}])[0]
+        selected, behind = plans.action(step, self._following)
+        label = self.signature.action_space.describe(selected)
+        verdicts, executed, label = self._guard(checked, age, selected, label)
+        return Decision(
+            policy=self.fingerprint,
+            stream=stream,
+            step=step,
+            selected=selected,
+            executed=executed,
+            label=label,
+            probabilities=None,
+            confidence=None,
+            novelty=None,
+            inputs={
+                name: InputReport(True, float(age[j])) if name in checked else InputReport(False)
+                for j, name in enumerate(self.signature.names)
+            },
+            verdicts=verdicts,
+            plan_age_s=behind / self.signature.rate_hz,
+        )
+
     def reset(self, stream: str | None = None) -> None:
         """Forget the memory of one stream, or of all: the next decision is the first of an episode."""
         if stream is None:
@@ -285,6 +336,10 @@ class Policy:
     def on(self, wrap: Callable[[Backend], Backend]) -> "Policy":
         """The same policy, without any memory yet, on a back end that is made from its own."""
         return Policy(self.signature, wrap(self._backend), self._tokenizer, self.fingerprint, self._following)
+
+    def follow(self, following: Following) -> "Policy":
+        """The same policy, without any memory yet, that carries out plans in another way."""
+        return Policy(self.signature, self._backend, self._tokenizer, self.fingerprint, following)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the policy has never been taught."""

@@ -5,7 +5,7 @@ at the same moments. Every picture stands alone, and so does a sound that is no 
 time; a longer sound is played like a video.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 
 from sensorimotor.clock import ManualClock
-from sensorimotor.errors import DataError, ObservationError, UsageError
+from sensorimotor.errors import DataError, UsageError
 from sensorimotor.models.signature import Signature
-from sensorimotor.perception.buffers import Buffers, Sensed
+from sensorimotor.perception.buffers import Sensed
 from sensorimotor.perception.fit import Fit
 from sensorimotor.perception.modality import Audio, Image
 from sensorimotor.perception.sensor import Losses, Sensor, StreamBroken, StreamEnded
 from sensorimotor.perception.sound_stream import SoundStream
-from sensorimotor.perception.video_file import VideoFile
 from sensorimotor.pipelines.batch_binding import Feeding
+from sensorimotor.pipelines.batch_film import Film, played
 from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, of_episode
 from sensorimotor.pipelines.media import decode_image
 from sensorimotor.pipelines.media_files import MediaFiles, content
 from sensorimotor.pipelines.media_inside import inside
 from sensorimotor.pipelines.observed import fitted
-from sensorimotor.pipelines.reel import Reel, observed_now, turns_ns
+from sensorimotor.pipelines.reel import Reel
 from sensorimotor.redaction import redacted
 
 STREAMS = {"image": "pictures", "audio": "sound"}
@@ -142,13 +142,22 @@ class MediaInput:
         with ExitStack() as stack:
             with of_episode(name, "open"):
                 path = stack.enter_context(self._files.local(name))
-                sensors = self._sensors(name, inside(path, self._wanted(name)), path)
+                sensors = self._sensors(inside(path, self._wanted(name)), path)
+            with of_episode(name, "decode"):
                 if content(name) == "sound" and (step := self._short(sensors)):
                     yield step
                     return
                 reels = self._reels(sensors, stack)
-            with of_episode(name, "decode"):
-                yield from self._played(reels)
+                for step in played(reels, self._inputs, self._rate_hz, self.losses):
+                    yield step._replace(seen=self._with_constants(step.seen))
+
+    def _with_constants(self, seen: Sensed) -> Sensed:
+        told = self.spec.constants
+        return Sensed(
+            {**told, **seen.observation},
+            dict.fromkeys(told, 0.0) | seen.ages_s,
+            dict.fromkeys(told, 0) | seen.sequences,
+        )
 
     def _picture(self, name: str) -> Step:
         with of_episode(name, "open"):
@@ -169,12 +178,12 @@ class MediaInput:
         """What of a file feeds the policy."""
         return _HAS[str(content(name))] & set(self.fed.values())
 
-    def _sensors(self, name: str, there: Set[str], path: Path) -> dict[str, Sensor]:
+    def _sensors(self, there: Set[str], path: Path) -> dict[str, Sensor]:
         """A sensor for each input that the file can feed; the others are counted as absent."""
         sensors: dict[str, Sensor] = {}
         for to, modality in self._inputs.items():
             if self.fed[to] in there and isinstance(modality, Image):
-                sensors[to] = _Film(path, modality, clock=ManualClock(), fit=self.spec.fit, real_time=False)
+                sensors[to] = Film(path, modality, clock=ManualClock(), fit=self.spec.fit, real_time=False)
             elif self.fed[to] in there and isinstance(modality, Audio):
                 sensors[to] = SoundStream(str(path), modality, clock=ManualClock(), real_time=False)
             else:
@@ -209,11 +218,14 @@ class MediaInput:
         reels: dict[str, Reel] = {}
         for to, sensor in sensors.items():
             stack.callback(sensor.close)
+            sensor.losses = Losses()  # what was tried before is played again
             sensor.open()
             stack.callback(self._count, to, sensor)
             reel = Reel(sensor)
             if reel.broken:
                 raise reel.broken
+            if reel.next_ns is None and sensor.losses.totals():
+                raise DataError(f"none of its {self.fed[to]} can be decoded: replace it")
             if reel.next_ns is None:
                 self._lacks(to)
             else:
@@ -222,64 +234,13 @@ class MediaInput:
             raise DataError("there is nothing in it: replace it")
         return reels
 
-    def _played(self, reels: Mapping[str, Reel]) -> Iterator[Step]:
-        """Decisions at the rate until all has been seen: what `Stepped` does, but for what follows a decision."""
-        buffers = Buffers(self._inputs)
-        told = dict.fromkeys(self.spec.constants, 0.0), dict.fromkeys(self.spec.constants, 0)
-        for due_ns in turns_ns(self._rate_hz):
-            for to, reel in reels.items():
-                for sample in reel.until(due_ns):
-                    value = sample.value() if self._frames.get(to, 1) > 1 else sample.value
-                    try:
-                        buffers.feed(to, value, sample.captured_ns / 1e9)
-                    except ObservationError:
-                        self.losses.count(f"{to}: not taken")
-                if reel.broken:
-                    raise reel.broken
-            now = observed_now(buffers, self._inputs, due_ns / 1e9)
-            values = {to: value() if isinstance(value, _Later) else value for to, value in now.observation.items()}
-            seen = Sensed({**self.spec.constants, **values}, told[0] | now.ages_s, told[1] | now.sequences)
-            yield Step(due_ns / 1e9, seen, self._refused(values))
-            if all(reel.ended for reel in reels.values()):
-                return
-
-    def _refused(self, observation: Mapping[str, Any]) -> str:
-        """What the policy would say of sound that it cannot take; empty: nothing."""
-        for to, value in observation.items():
-            if isinstance(modality := self._inputs[to], Audio):
-                try:
-                    modality.check(to, value)
-                except ObservationError as error:
-                    return str(error)
-        return ""
-
     def _count(self, to: str, sensor: Sensor) -> None:
         for cause, number in sensor.losses.totals().items():
             self.losses.count(f"{to}: {cause}", number)
 
-    def _step(self, time_s: float, values: Mapping[str, Any]) -> Step:
-        observation = {**self.spec.constants, **values}
-        return Step(time_s, Sensed(observation, dict.fromkeys(observation, 0.0), dict.fromkeys(observation, 0)))
-
-
-class _Later:
-    """A frame that is made into a picture once it is asked for."""
-
-    def __init__(self, make: Callable[[Any], np.ndarray], frame: Any):
-        self._make, self._frame = make, frame
-        self._picture: np.ndarray | None = None
-
-    def __call__(self) -> np.ndarray:
-        if self._picture is None:
-            self._picture, self._frame = self._make(self._frame), None
-        return self._picture
-
-
-class _Film(VideoFile):
-    """A video most of whose frames no decision sees: none is made into a picture before one does."""
-
-    def made(self, frame: Any) -> _Later:
-        return _Later(super().made, frame)
+    def _step(self, time_s: float, values: dict[str, Any]) -> Step:
+        """A step that stands alone: all that it sees is new."""
+        return Step(time_s, self._with_constants(Sensed(values, dict.fromkeys(values, 0.0), dict.fromkeys(values, 0))))
 
 
 def _whole(sensor: Sensor, modality: Audio) -> np.ndarray | None:

@@ -332,6 +332,10 @@ def run(
         Path | None,
         typer.Option(help="Record to this directory what comes in and what is done."),
     ] = None,
+    rerun: Annotated[
+        Path | None,
+        typer.Option(help="Log to this file (.rrd) what the Rerun viewer shows: inputs, ages, probabilities, events."),
+    ] = None,
     as_fast_as_possible: Annotated[
         bool, typer.Option("--as-fast-as-possible", help="Run through files in simulated time, with nothing dropped.")
     ] = False,
@@ -339,6 +343,9 @@ def run(
         int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz on this machine; 0: any.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones.")] = 1,
+    follow: Annotated[
+        str, typer.Option(help="How many actions of a plan are carried out before the next plan; or `ensemble`.")
+    ] = "1",
     replay: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -360,7 +367,7 @@ def run(
     from sensorimotor.pipelines.run import run as module_run
 
     if replay:
-        if inputs or env or guards or rate or trigger or duration or trace or record or as_fast_as_possible:
+        if inputs or env or guards or rate or trigger or duration or trace or record or rerun or as_fast_as_possible:
             raise UsageError("--replay takes all from the trace and the recording: leave the other options out")
         _replay(policy, *replay, as_json)
         return
@@ -380,9 +387,11 @@ def run(
             fit=fit,
             trace=trace,
             record=record,
+            rerun=rerun,
             as_fast_as_possible=as_fast_as_possible,
             serve=serve,
             threads=threads,
+            follow=follow,
             seed=seed,
             speakers=tuple(speaker or ()),
             screen=screen,

@@ -66,6 +66,7 @@ class HealthReport:
         healthy: Whether it does what it is there for: the last of those is not long ago, and nobody stopped it.
         decisions: How many it made.
         errors: How many times a stage failed.
+        overdue: How many decisions should have come since the last one, and did not.
     """
 
     state: State
@@ -75,6 +76,7 @@ class HealthReport:
     healthy: bool
     decisions: int
     errors: int
+    overdue: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON types."""
@@ -86,6 +88,7 @@ class HealthReport:
             "since_action_s": self.since_action_s,
             "decisions": self.decisions,
             "errors": self.errors,
+            "overdue": self.overdue,
         }
 
 
@@ -112,7 +115,8 @@ class Health:
 
     def __init__(self, clock: Clock, period_s: float, *, stalled_after: int = 10, budget: ErrorBudget | None = None):
         self._clock, self._budget = clock, budget or ErrorBudget()
-        self._limit_ns = round(stalled_after * period_s * 1e9)
+        self._period_ns = round(period_s * 1e9)
+        self._limit_ns = stalled_after * self._period_ns
         self._lock = threading.Lock()
         self._decided_ns: int | None = None
         self._acted_ns: int | None = None
@@ -219,6 +223,7 @@ class Health:
                 healthy=lively and state not in (State.STALLED, State.STOPPED),
                 decisions=self._decisions,
                 errors=self._errors,
+                overdue=self._overdue(now_ns),
             )
 
     def transitions(self) -> list[Transition]:
@@ -227,6 +232,12 @@ class Health:
             changes = list(self._transitions)
             self._transitions.clear()
             return changes
+
+    def _overdue(self, now_ns: int) -> int:
+        """Turns take a while, and not always the same: half a period of grace."""
+        if self._alive_ns is None:
+            return 0
+        return max(0, (now_ns - self._alive_ns - self._period_ns // 2) // self._period_ns)
 
     def _forgive(self) -> None:
         self._tripped, self._good = "", 0

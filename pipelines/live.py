@@ -1,7 +1,7 @@
 """A policy on live sensors: newest data in, guarded actions out, at an even rate, until it is told to stop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -20,9 +20,9 @@ from sensorimotor.perception.feeds import Feeds
 from sensorimotor.perception.modality import Audio, Image, Modality, State, Text
 from sensorimotor.perception.sensor import Sample, Sensor
 from sensorimotor.pipelines.body import Body
-from sensorimotor.pipelines.health import Health
+from sensorimotor.pipelines.health import Health, HealthReport
 from sensorimotor.pipelines.health_server import HealthServer
-from sensorimotor.pipelines.loop import Loop, Watcher
+from sensorimotor.pipelines.loop import Loop, Observer, Watcher
 from sensorimotor.pipelines.metrics import Metrics
 from sensorimotor.pipelines.recorded_sound import as_recorded
 from sensorimotor.pipelines.run_recording import Keeper
@@ -30,12 +30,13 @@ from sensorimotor.pipelines.senses import Perceived, Senses
 from sensorimotor.pipelines.sidelines import Sidelines, Told
 from sensorimotor.pipelines.tally import Tally
 from sensorimotor.pipelines.ticker import Ticker
-from sensorimotor.pipelines.trace import TraceWriter
 from sensorimotor.pipelines.watchdog import Watchdog
 
 WARM_UPS = 5
 IDLE_S = 0.3
 """After so long without work (s) caches and clocks of a processor have cooled down."""
+SHORTEST_LOOK_S = 0.02
+"""The watchdog looks for decisions that are overdue twice in a period, and not more often than this (s)."""
 PATIENCE_S = 1.0
 """Without a new value of the trigger for so long (s), a decision is made all the same: to hold, if need be."""
 
@@ -123,7 +124,7 @@ class Live:
         guards: Have the last word.
         rate_hz: Decisions a second; None: as the signature says.
         trigger: Decide when this input has something new, instead of at a rate.
-        trace: Keeps the record.
+        observers: Are told of every turn and event.
         serve: Port on loopback for `/metrics` and `/healthz`; 0: any; None: nowhere.
         told: Takes what a person should know: an input that is lost, a device of another size.
         watch: Told of every decision.
@@ -144,7 +145,7 @@ class Live:
         *,
         rate_hz: float | None = None,
         trigger: str | None = None,
-        trace: TraceWriter | None = None,
+        observers: Sequence[Observer] = (),
         serve: int | None = None,
         told: Told = lambda sentence: None,
         watch: Watcher | None = None,
@@ -160,7 +161,8 @@ class Live:
         self._clock = clock or MonotonicClock()
         rate_hz = rate_hz or policy.signature.rate_hz
         period_s = 1 / rate_hz
-        self.health = Health(self._clock, PATIENCE_S if trigger else period_s)
+        self._period_s = PATIENCE_S if trigger else period_s
+        self.health = Health(self._clock, self._period_s, stalled_after=guards.missed_deadlines)
         self.tally = Tally(policy.signature.names, self._clock, None if trigger else rate_hz)
         self._metrics = None if serve is None else Metrics(self.health)
         self._port = serve
@@ -190,12 +192,12 @@ class Live:
             period_s=period_s,
             deliver=self._deliver,
             tally=self.tally,
-            trace=trace,
+            observers=observers,
             metrics=self._metrics,
             watch=watch,
             keep=keeper.step if keeper else None,
         )
-        self._beside = Sidelines(self.health, told, trace, self._metrics)
+        self._beside = Sidelines(self.health, told, observers, self._metrics)
         self._event = self._beside.event
         self._failing: set[str] = set()
         self._stack = ExitStack()
@@ -210,7 +212,7 @@ class Live:
             if self._metrics is not None and self._port is not None:
                 server = stack.enter_context(HealthServer(self.health, self._metrics, port=self._port))
                 self.served_at = server.url
-            watchdog = Watchdog(self.health, self._stalled, every_s=self._timeout_s)
+            watchdog = Watchdog(self.health, self._overdue, every_s=max(self._period_s / 2, SHORTEST_LOOK_S))
             stack.callback(self._stop_senses)
             self._senses.start()
             stack.enter_context(watchdog)
@@ -287,7 +289,6 @@ class Live:
                 missed=self._ticker.missed,
                 drops=self.drops(),
                 inputs=self._feeds.states(),
-                kept=self._keeper,
             ),
         }
 
@@ -315,9 +316,14 @@ class Live:
             self._told(f"{name} {event}: {reason}")
         self._event("input", input=name, state=event, reason=reason)
 
-    def _stalled(self, reason: str) -> None:
-        """Called by the watchdog, while the loop cannot do it itself."""
-        self._deliver(self._loop.last(self._senses.now(self._clock.now_ns())))
+    def _overdue(self, report: HealthReport) -> None:
+        """Called by the watchdog, while the loop cannot do it itself: what is left of a plan goes on, or it holds."""
+        seen = self._senses.now(self._clock.now_ns())
+        stopped = self._guards.stop.reason()
+        self.health.stop(stopped)
+        goes_on = self._trigger is None and self._loop.carry_on(seen, report.overdue)
+        if not goes_on and (stopped or report.overdue >= self._guards.missed_deadlines):
+            self._deliver(self._loop.last(seen))
         self._beside.state()
 
     def _encoder_failed(self, name: str, error: Exception) -> None:

@@ -137,6 +137,12 @@ def summary_table(summary: dict[str, Any]) -> None:
             rows["recording"] += f"; {recording['lost']:,} steps lost"
         if recording["ended"]:
             rows["recording"] += f"; {recording['ended']}"
+    if log := summary.get("rerun"):
+        rows["rerun"] = "{decisions:,} decisions in {path}".format(**log)
+        if log["lost"]:
+            rows["rerun"] += f"; {log['lost']:,} decisions and events lost"
+        if log["ended"]:
+            rows["rerun"] += f"; {log['ended']}"
     rows["errors"] = f"{summary['errors']}"
     rows["at the end"] = health["state"] + (f": {'; '.join(health['reasons'])}" if health["reasons"] else "")
     Console(stderr=True).print(pairs(rows))

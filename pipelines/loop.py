@@ -1,7 +1,9 @@
 """One turn of a running policy: see, decide, ask the guards, hand the action over, and keep the record."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from sensorimotor.actions.actuator import Command
 from sensorimotor.actions.decision import Decision, InputReport
@@ -12,7 +14,6 @@ from sensorimotor.pipelines.health import Health
 from sensorimotor.pipelines.metrics import Metrics
 from sensorimotor.pipelines.senses import Perceived
 from sensorimotor.pipelines.tally import Tally
-from sensorimotor.pipelines.trace import TraceWriter
 
 NEVER_NS = 2**63 - 1
 Watcher = Callable[[Perceived, Decision], object]
@@ -28,12 +29,33 @@ class Turn:
         at_ns: The moment that it was decided for (ns): ages are counted until then.
         seen: What the decision saw.
         decision: What it was, guards included.
+        due_ns: When it was due (ns).
+        decided_ns: When it was handed over (ns).
     """
 
     number: int
     at_ns: int
     seen: Perceived
     decision: Decision
+    due_ns: int
+    decided_ns: int
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it takes while it is kept, roughly (bytes)."""
+        return sum(getattr(value, "nbytes", 0) for value in self.seen.observation.values()) + 1024
+
+
+class Observer(Protocol):
+    """Is told of every turn of a run and of what happens beside them; must not wait, and must not fail."""
+
+    def turned(self, turn: Turn) -> None:
+        """A turn was taken, and its action handed over."""
+        ...
+
+    def event(self, what: str, at_ns: int | None = None, **details: Any) -> None:
+        """Something happened, now or at a moment (ns), from any thread; its details are plain JSON types."""
+        ...
 
 
 class Loop:
@@ -47,7 +69,7 @@ class Loop:
         period_s: An action that could not be sent for so long is not sent any more (s).
         deliver: Takes each command; must not wait.
         tally: Counts.
-        trace: Keeps the record; None: nothing does.
+        observers: Are told of every turn.
         metrics: Shown to others; None: to nobody.
         watch: Told of every decision.
         keep: Takes every turn, to be recorded; must not wait.
@@ -63,15 +85,16 @@ class Loop:
         period_s: float,
         deliver: Callable[[Command], object],
         tally: Tally,
-        trace: TraceWriter | None = None,
+        observers: Sequence[Observer] = (),
         metrics: Metrics | None = None,
         watch: Watcher | None = None,
         keep: Callable[[Turn], object] | None = None,
     ):
         self._policy, self._guards, self._health, self._clock = policy, guards, health, clock
         self._period_ns, self._deliver, self._tally = round(period_s * 1e9), deliver, tally
-        self._trace, self._metrics, self._watch, self._keep = trace, metrics, watch, keep
-        self._turns = 0
+        self._observers, self._metrics, self._watch, self._keep = observers, metrics, watch, keep
+        self._turns = self._carried = 0
+        self._hand = threading.Lock()  # one at a time has guards judge an action and hands it over
 
     def turn(self, seen: Perceived, due_ns: int) -> Decision:
         """Decide on what is known.
@@ -83,31 +106,69 @@ class Loop:
         began_ns = self._clock.now_ns()
         self._health.stop(self._guards.stop.reason())
         decision, trouble = self._decided(seen)
-        guarded = self._guarded(decision, trouble, seen, began_ns)
-        decision = replace(decision, verdicts=guarded.verdicts, executed=guarded.executed, label=guarded.label)
-        now_ns = self._clock.now_ns()
-        expires_ns = due_ns + self._period_ns
-        command = Command(guarded.executed, guarded.label, self._turns, now_ns, expires_ns, decision.held)
-        self._deliver(command)
-        self._turns += 1
+        with self._hand:
+            decision = _judged(decision, self._guarded(decision, trouble, seen, began_ns))
+            now_ns = self._clock.now_ns()
+            command = self._hand_over(decision, now_ns, due_ns + self._period_ns)
+            self._turns += 1
+            self._carried = 0
         if not trouble:
-            held = next((f"{one.guard}: {one.reason}" for one in guarded.verdicts if one.verdict in HOLDING), "")
+            held = next((f"{one.guard}: {one.reason}" for one in decision.verdicts if one.verdict in HOLDING), "")
             self._health.decided(held)
         self._tally.turned(decision, (now_ns - began_ns) / 1e6)
         if self._metrics:
             self._metrics.decided(decision)
-        if self._trace:
-            self._trace.decision(decision, now_ns, turn=command.step, at_ns=began_ns, due_ns=due_ns)
+        turn = Turn(command.step, began_ns, seen, decision, due_ns, now_ns)
+        for observer in self._observers:
+            observer.turned(turn)
         if self._keep:
-            self._keep(Turn(command.step, began_ns, seen, decision))
+            self._keep(turn)
         if self._watch:
             self._watch(seen, decision)
         return decision
+
+    def carry_on(self, seen: Perceived, missed: int) -> bool:
+        """Execute what is left of the last plan for a deadline that passed without a decision.
+
+        May be called from another thread than `turn`, which is at work, or hangs.
+
+        Args:
+            seen: What is known now.
+            missed: How many have passed since the last decision.
+
+        Returns:
+            Whether a plan reaches that far.
+        """
+        turns = self._turns
+        if not seen.observation or self._health.must_hold:
+            return False
+        ahead = self._policy.ahead(missed, seen.observation, ages_s=seen.ages_s)
+        if ahead is None:
+            return False
+        with self._hand:
+            if self._turns > turns or missed <= self._carried:
+                return True  # a decision has come after all, or this deadline was seen to before
+            now_ns = self._clock.now_ns()
+            guarded = self._guards.check(
+                ahead.selected, ahead.label, None, seen.observation, seen.ages_s, now_ns, ahead.verdicts
+            )
+            ahead = _judged(ahead, guarded)
+            self._hand_over(ahead, now_ns, now_ns + self._period_ns)
+            self._carried = missed
+        self._tally.carried_on += 1
+        for observer in self._observers:
+            observer.event("carried on", now_ns, turn=turns, missed=missed, **ahead.to_json())
+        return True
 
     def last(self, seen: Perceived) -> Command:
         """The safe action, for the end of a run; it does not expire."""
         executed, label = self._policy.safe_action(seen.observation)
         return Command(executed, label, self._turns, self._clock.now_ns(), NEVER_NS, held=True)
+
+    def _hand_over(self, decision: Decision, now_ns: int, expires_ns: int) -> Command:
+        command = Command(decision.executed, decision.label, self._turns, now_ns, expires_ns, decision.held)
+        self._deliver(command)
+        return command
 
     def _decided(self, seen: Perceived) -> tuple[Decision, str]:
         """What the policy decides, or a decision for nothing and why."""
@@ -162,3 +223,7 @@ class Loop:
             now_ns,
             decision.verdicts,
         )
+
+
+def _judged(decision: Decision, guarded: Guarded) -> Decision:
+    return replace(decision, verdicts=guarded.verdicts, executed=guarded.executed, label=guarded.label)

@@ -10,6 +10,7 @@ import numpy as np
 from sensorimotor.actions.decision import Decision
 from sensorimotor.actions.guard_rules import GuardRules
 from sensorimotor.actions.guards import Guarded, Guards
+from sensorimotor.actions.plan import parse_following
 from sensorimotor.errors import DataError, TraceError
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.lerobot import LeRobotSource
@@ -74,6 +75,8 @@ def retrace(policy: Policy, trace: Path, directory: Path) -> Retraced:
                 _count(result, line, again.decide(line.record))
             elif again and line.record.get("what") == "episode":
                 again.begin(int(line.record["stream"]))
+            elif again and line.record.get("what") == "carried on":
+                again.carried_on(line.record)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TraceError(
                 f"{trace}, line {line.number}: {type(error).__name__} {error}: it does not say what a replay needs; "
@@ -112,7 +115,7 @@ class _Run:
                 f"this run is of another policy ({str(header['policy'])[:12]}…) than the one that is to do it again "
                 f"({policy.fingerprint[:12]}…)"
             )
-        self._policy, self._episodes = policy, episodes
+        self._policy, self._episodes = policy.follow(parse_following(header.get("follow", "1"))), episodes
         signature = policy.signature
         self._guards = Guards(
             GuardRules.model_validate(header["guards"]).model_copy(update={"stop_file": None}),
@@ -134,6 +137,11 @@ class _Run:
         self._recorded: RecordedRun | None = None
         if self._source is not None and stream in self._episodes:
             self._recorded = RecordedRun(self._source, self._episodes[stream], self._policy.signature)
+
+    def carried_on(self, record: Mapping[str, Any]) -> None:
+        """What was executed when no decision came in time."""
+        executed = record["executed"]
+        self._guards.remember(np.array(executed, np.float32) if isinstance(executed, list) else None, record["at_ns"])
 
     def decide(self, record: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """What is selected and executed now; None: what was seen then is not known."""

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from sensorimotor.actions.actuator import Actuator
 from sensorimotor.actions.actuators import open_actuator
 from sensorimotor.actions.guard_rules import GuardRules, load_guard_rules
 from sensorimotor.actions.guards import NO_RULES, Guards
+from sensorimotor.actions.plan import parse_following
 from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
 from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
@@ -20,6 +21,8 @@ from sensorimotor.perception.sensor import Sensor
 from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
+from sensorimotor.pipelines.loop import Observer
+from sensorimotor.pipelines.rerun_log import BackgroundRerunLog, RerunLog
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
 from sensorimotor.pipelines.sidelines import Told
@@ -58,9 +61,11 @@ def run(
     fit: str = "crop",
     trace: Path | None = None,
     record: Path | None = None,
+    rerun: Path | None = None,
     as_fast_as_possible: bool = False,
     serve: int | None = None,
     threads: int = 1,
+    follow: str = "1",
     seed: int = 0,
     speakers: tuple[str, ...] = (),
     screen: Screen | None = None,
@@ -79,9 +84,11 @@ def run(
         fit: What to do with frames of another shape: `crop`, `pad` or `stretch`.
         trace: A file to append decisions and events to.
         record: A directory to record to what comes in and what is done.
+        rerun: A file (`.rrd`) to log to what the Rerun viewer shows: inputs, ages, probabilities, guards, events.
         as_fast_as_possible: Run through recordings in simulated time, with nothing dropped.
         serve: Port of `/metrics` and `/healthz` on loopback; 0: any; None: nowhere.
         threads: Inside one operator of the graphs: more make large encoders faster, and small ones slower.
+        follow: How plans are carried out (see `parse_following`).
         seed: Of the environment's first episode.
         speakers: Who speaks in the environment.
         screen: Shown how it goes.
@@ -94,7 +101,7 @@ def run(
     """
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, as_fast_as_possible, serve)
-    policy = Policy.load(source, threads=threads)
+    policy = Policy.load(source, threads=threads, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
     rate_hz = rate_hz or policy.signature.rate_hz
@@ -119,13 +126,18 @@ def run(
             where=str(guards or "guards"),
         )
         kept = (
-            stack.enter_context(_trace(trace, policy, sensors, actuator, clock, tell, rules, rate_hz))
+            stack.enter_context(_trace(trace, policy, sensors, actuator, clock, tell, rules, rate_hz, follow))
             if trace
             else None
         )
+        log = None
+        if rerun:
+            log = _rerun_log(rerun, policy, sensors, clock, tell, waits=as_fast_as_possible)
+            stack.callback(log.close)
+        observers: list[Observer] = [one for one in (kept, log) if one]
         keeper = None
         if record:
-            keeper = _keeper(record, policy, sensors, actuator, rate_hz, kept, tell, waits=as_fast_as_possible)
+            keeper = _keeper(record, policy, sensors, actuator, rate_hz, observers, tell, waits=as_fast_as_possible)
             stack.callback(keeper.close)
         watch = None if screen is None else lambda seen, decision: screen.show(running)
         running: Live | Stepped
@@ -138,7 +150,7 @@ def run(
                 clock=clock,
                 rate_hz=rate_hz,
                 trigger=trigger,
-                trace=kept,
+                observers=observers,
                 told=tell,
                 watch=watch,
                 keeper=keeper,
@@ -152,7 +164,7 @@ def run(
                 judge,
                 rate_hz=rate_hz,
                 trigger=trigger,
-                trace=kept,
+                observers=observers,
                 serve=serve,
                 told=tell,
                 watch=watch,
@@ -170,8 +182,9 @@ def run(
             running.run(duration_s)
         summary = running.summary()
     summary["policy"] = policy.fingerprint
-    if keeper:
-        summary["recording"] = keeper.summary()
+    summary["trace"] = {"lines": kept.lines, "lost": kept.lost} if kept else None
+    summary["recording"] = keeper.summary() if keeper else None
+    summary["rerun"] = log.summary() if log else None
     if body:
         summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
     return summary
@@ -221,6 +234,7 @@ def _trace(
     tell: Told,
     rules: GuardRules,
     rate_hz: float,
+    follow: str,
 ) -> TraceWriter:
     return TraceWriter(
         path,
@@ -230,7 +244,7 @@ def _trace(
         actuator=actuator.target,
         clock=clock,
         told=tell,
-        more={"rate_hz": rate_hz, "guards": rules.model_dump(mode="json", exclude_defaults=True)},
+        more={"rate_hz": rate_hz, "follow": follow, "guards": rules.model_dump(mode="json", exclude_defaults=True)},
     )
 
 
@@ -240,14 +254,14 @@ def _keeper(
     sensors: Mapping[str, Sensor],
     actuator: Actuator,
     rate_hz: float,
-    trace: TraceWriter | None,
+    observers: Sequence[Observer],
     tell: Told,
     *,
     waits: bool,
 ) -> RunRecording | BackgroundRecording:
     def committed(stream: int, episode: int) -> None:
-        if trace:
-            trace.event("recorded", stream=stream, episode=episode, path=str(path))
+        for observer in observers:
+            observer.event("recorded", stream=stream, episode=episode, path=str(path))
 
     recording = RunRecording(
         path,
@@ -259,6 +273,13 @@ def _keeper(
         committed=committed,
     )
     return recording if waits else BackgroundRecording(recording, tell)
+
+
+def _rerun_log(
+    path: Path, policy: Policy, sensors: Mapping[str, Sensor], clock: Clock, tell: Told, *, waits: bool
+) -> RerunLog | BackgroundRerunLog:
+    log = RerunLog(path, policy.signature, list(sensors), clock=clock, told=tell)
+    return log if waits else BackgroundRerunLog(log, clock, tell)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """`sensorimotor run --record`: what came in and what was done, kept in the format that `train` and `data` read."""
 
-import threading
-from collections import deque
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 from sensorimotor.errors import SensorimotorError
 from sensorimotor.libraries import library
 from sensorimotor.models.signature import Signature
+from sensorimotor.pipelines.background import Background
 from sensorimotor.pipelines.lerobot_format import AUDIO
 from sensorimotor.pipelines.loop import Turn
 from sensorimotor.pipelines.recorder import Recorder
@@ -169,37 +169,30 @@ class BackgroundRecording:
     """
 
     def __init__(self, recording: RunRecording, told: Callable[[str], object], limit_bytes: int = LIMIT_BYTES):
-        self._recording, self._told, self._limit = recording, told, limit_bytes
-        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
-        self._bytes, self._left_out = 0, 0
-        self._changed = threading.Condition()
-        self._closing = self._deaf = False
-        self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
-        self._thread.start()
+        self._recording, self._told, self._limit_bytes = recording, told, limit_bytes
+        self.worker = Background("recording", limit_bytes)
+        self._left_out, self._deaf = 0, False
 
     def begin(self, stream: int) -> None:
         """See `Keeper`."""
-        self._put(0, lambda: self._recording.begin(stream))
+        self.worker.offer(0, lambda: self._recording.begin(stream))
 
     def hear(self, stream: int, name: str, chunk: np.ndarray, captured_ns: int) -> None:
         """See `Keeper`."""
         if self._deaf:
             return
-        if self._bytes + chunk.nbytes <= 2 * self._limit:
-            self._put(chunk.nbytes, lambda: self._recording.hear(stream, name, chunk, captured_ns))
-            return
-        self._deaf = True
-        with self._changed:
-            self._waiting.appendleft((0, lambda: self._recording.end("the disk is too slow for the sound")))
+        work = partial(self._recording.hear, stream, name, chunk, captured_ns)
+        if not self.worker.offer(chunk.nbytes, work, limit_bytes=2 * self._limit_bytes):
+            self._deaf = True
+            self.worker.first(lambda: self._recording.end("the disk is too slow for the sound"))
 
     def step(self, turn: Turn) -> None:
         """See `Keeper`."""
-        size = sum(getattr(value, "nbytes", 0) for value in turn.seen.observation.values()) + 1024
-        if self._bytes + size <= self._limit:
-            self._put(size, lambda: self._recording.step(turn))
+        if self.worker.offer(turn.size_bytes, lambda: self._recording.step(turn)):
             return
         if not self._left_out:
-            self._told(f"recording: steps are left out, for {self._bytes / 2**20:.0f} MiB wait to be written already")
+            waiting_mib = self.worker.waiting_bytes / 2**20
+            self._told(f"recording: steps are left out, for {waiting_mib:.0f} MiB wait to be written already")
         self._left_out += 1
 
     def summary(self) -> dict[str, Any]:
@@ -209,27 +202,6 @@ class BackgroundRecording:
 
     def close(self, within_s: float = CLOSING_S) -> None:
         """Write what waits, and keep the episode in progress."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join(within_s)
-        if self._thread.is_alive():
+        self.worker.offer(0, self._recording.close)
+        if not self.worker.close(within_s):
             self._told(f"recording: what waits could not be written within {within_s:g} s; its last episode is lost")
-
-    def _put(self, size: int, work: Callable[[], None]) -> None:
-        with self._changed:
-            self._waiting.append((size, work))
-            self._bytes += size
-            self._changed.notify()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting:
-                    break
-                size, work = self._waiting.popleft()
-            work()
-            with self._changed:
-                self._bytes = max(0, self._bytes - size)
-        self._recording.close()

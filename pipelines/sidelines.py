@@ -1,13 +1,13 @@
-"""What happens beside the turns of a running policy, and what a run comes to: told, traced, counted."""
+"""What happens beside the turns of a running policy, and what a run comes to: told and counted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sensorimotor.actions.dispatcher import ActuatorEvent, DispatchCounts
 from sensorimotor.pipelines.health import Health
+from sensorimotor.pipelines.loop import Observer
 from sensorimotor.pipelines.metrics import Metrics
 from sensorimotor.pipelines.tally import Tally
-from sensorimotor.pipelines.trace import TraceWriter
 
 ENCODER_S = 2.0
 """An encoder that is busy with one value for longer (s) is told to hang."""
@@ -41,38 +41,30 @@ class Sender(Protocol):
         ...
 
 
-class Kept(Protocol):
-    """What is being recorded of a run."""
-
-    def summary(self) -> dict[str, Any]:
-        """What it has come to, in plain JSON types."""
-        ...
-
-
 class Sidelines:
     """Looks around between two turns.
 
     Args:
         health: Is told how the actuator is, and says how the policy is.
         told: Takes what a person should know.
-        trace: Keeps the record; None: nothing does.
+        observers: Are told of every event.
         metrics: Shown to others; None: to nobody.
     """
 
-    def __init__(self, health: Health, told: Told, trace: TraceWriter | None, metrics: Metrics | None = None):
-        self._health, self._told, self._trace, self._metrics = health, told, trace, metrics
+    def __init__(self, health: Health, told: Told, observers: Sequence[Observer], metrics: Metrics | None = None):
+        self._health, self._told, self._observers, self._metrics = health, told, observers, metrics
         self._missed = 0
         self._undelivered = dict.fromkeys(UNDELIVERED, 0)
         self._slow: set[str] = set()
         self._dropped: dict[tuple[str, str], int] = {}
 
     def event(self, what: str, at_ns: int | None = None, **details: Any) -> None:
-        """Have something traced."""
-        if self._trace:
-            self._trace.event(what, at_ns, **details)
+        """Tell the observers of something."""
+        for observer in self._observers:
+            observer.event(what, at_ns, **details)
 
     def look(self, sender: Sender | None, *, missed: int, drops: Drops) -> None:
-        """Tell, trace and count what has happened since the last look.
+        """Tell and count what has happened since the last look.
 
         Args:
             sender: Of the commands.
@@ -132,7 +124,7 @@ class Sidelines:
         self._slow = set(slow)
 
     def state(self) -> None:
-        """Tell and trace the changes of health."""
+        """Tell of the changes of health."""
         for change in self._health.transitions():
             self._told(f"{change.before} → {change.after}" + (f": {change.reason}" if change.reason else ""))
             self.event("health", change.at_ns, before=change.before, after=change.after, reason=change.reason)
@@ -145,7 +137,6 @@ class Sidelines:
         missed: int,
         drops: Drops,
         inputs: Mapping[str, str],
-        kept: Kept | None,
     ) -> dict[str, Any]:
         """What a run has come to, as plain JSON types."""
         counts = sender.counts if sender else None
@@ -154,6 +145,4 @@ class Sidelines:
             "actuator": None if counts is None else {name: getattr(counts, name) for name in counts.__slots__},
             "inputs": dict(inputs),
             "health": self._health.report().to_json(),
-            "trace": None if self._trace is None else {"lines": self._trace.lines, "lost": self._trace.lost},
-            "recording": None if kept is None else kept.summary(),
         }

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from sensorimotor.errors import DataError, UsageError
-from sensorimotor.libraries import library
 from sensorimotor.pipelines.data_report import dbfs
 from sensorimotor.pipelines.data_samples import Stretch, stretches
 from sensorimotor.pipelines.episodes import Source
 from sensorimotor.pipelines.film_drawing import ACCENT, DIM, MUTED, PANEL, WHITE
 from sensorimotor.pipelines.sheet import CAPTION, HEADER, HEADING, MARGIN, WIDTH, Sheet
+from sensorimotor.pipelines.spectrogram import RANGE_DB, coloured, power_db
 
 COLUMNS, GAP, AXIS = 2, 36, 46
 """Panels side by side, the pixels between them, and left of each for the names of frequencies."""
@@ -19,9 +19,6 @@ PANEL_WIDTH = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) // COLUMNS - AXIS
 WAVE, PICTURE, CAPTIONS = 44, 200, 34
 """Heights of a waveform, of a spectrogram, and of each line of text (pixels)."""
 PITCH = CAPTIONS + WAVE + 4 + PICTURE + CAPTIONS + 10
-WINDOW_S = 0.032
-"""Long enough to part the harmonics of a voice, short enough to part its syllables."""
-RANGE_DB = 80
 CHANNELS = 2
 """Further channels are not drawn."""
 
@@ -60,7 +57,9 @@ def spectrogram_sheet(source: Source, path: Path, *, title: str = "", count: int
         detail = f"{found[0].sample_rate / 1000:g} kHz, " if found else ""
         detail += f"{channels} channel{'s' * (channels > 1)}, {len(found)} pieces spread over all episodes"
         sheet.text(detail, end + 14, tops[name] + 20, CAPTION + 2, MUTED)
-        powers = [[power_db(channel, one.sample_rate) for channel in one.samples.T[:CHANNELS]] for one in found]
+        powers = [
+            [power_db(channel, one.sample_rate, PANEL_WIDTH) for channel in one.samples.T[:CHANNELS]] for one in found
+        ]
         loudest = max((float(power.max()) for several in powers for power in several), default=0.0)
         top_db = 10 * int(np.ceil(min(loudest, 0.0) / 10))
         peak = max((float(np.abs(one.samples).max()) for one in found), default=0.0)
@@ -73,26 +72,6 @@ def spectrogram_sheet(source: Source, path: Path, *, title: str = "", count: int
             _draw_waveform(sheet, one.samples.mean(1) / max(peak, 1e-6), x, top + CAPTIONS - 10)
             _draw_spectrogram(sheet, one, power, x, top + CAPTIONS - 10 + WAVE + 4, top_db)
     sheet.write(path)
-
-
-def power_db(samples: np.ndarray, sample_rate: int, columns: int = PANEL_WIDTH) -> np.ndarray:
-    """A log-power spectrogram; a sine at full scale has 0 dB.
-
-    Args:
-        samples: float32 `(samples,)`.
-        sample_rate: (Hz).
-        columns: Windows, spread evenly from the first sample to the last.
-
-    Returns:
-        float32 `(frequencies, columns)` (dB), from 0 Hz up to half the sample rate.
-    """
-    size = 2 ** round(np.log2(max(64, WINDOW_S * sample_rate)))
-    window = np.hanning(size + 1)[:-1].astype(np.float32)
-    padded = np.pad(samples, size // 2)
-    starts = np.linspace(0, max(0, len(samples) - 1), columns).round().astype(int)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[starts] * window
-    amplitude = np.abs(np.fft.rfft(frames)) * (2 / window.sum())
-    return (20 * np.log10(np.maximum(amplitude, 1e-10))).T.astype(np.float32)
 
 
 def ticks(stop: float, most: int) -> Iterator[float]:
@@ -122,7 +101,7 @@ def _draw_spectrogram(sheet: Sheet, found: Stretch, powers: list[np.ndarray], x:
     height = (PICTURE - 4 * (len(powers) - 1)) // len(powers)
     for number, power in enumerate(powers):
         y = top + number * (height + 4)
-        sheet.picture(_coloured(power, top_db, height), x, y, PANEL_WIDTH, height)
+        sheet.picture(coloured(power, top_db, height), x, y, PANEL_WIDTH, height)
         if len(powers) > 1:
             sheet.text(f"channel {number + 1}", x + PANEL_WIDTH - 8, y + 18, CAPTION - 2, WHITE, align="right")
         for khz in ticks(rate / 2000, 4 if len(powers) == 1 else 3):
@@ -153,15 +132,6 @@ def _draw_scale(sheet: Sheet, top: int, top_db: int) -> None:
     """Which colour is how loud."""
     width, x = 220, WIDTH - MARGIN - 220 - 60
     ramp = np.repeat(np.linspace(top_db - RANGE_DB, top_db, width)[None], 12, 0)
-    sheet.picture(_coloured(ramp[::-1], top_db, 12), x, top + 8, width, 12)
+    sheet.picture(coloured(ramp[::-1], top_db, 12), x, top + 8, width, 12)
     sheet.text(f"{top_db - RANGE_DB}", x - 8, top + 20, CAPTION - 2, MUTED, align="right")
     sheet.text(f"{top_db} dBFS", x + width + 8, top + 20, CAPTION - 2, MUTED)
-
-
-def _coloured(power: np.ndarray, top_db: int, height: int) -> np.ndarray:
-    """Decibels as uint8 `(height, columns, 3)`, RGB, low frequencies at the bottom."""
-    cv2 = library("cv2", "opencv-python-headless", "data", "drawing a sheet of samples")
-    levels = np.clip((power[::-1] - (top_db - RANGE_DB)) / RANGE_DB, 0, 1).astype(np.float32)
-    method = cv2.INTER_AREA if len(power) > height else cv2.INTER_LINEAR
-    levels = cv2.resize(levels, (power.shape[1], height), interpolation=method)
-    return np.asarray(cv2.applyColorMap((levels * 255).astype(np.uint8), cv2.COLORMAP_MAGMA)[..., ::-1])

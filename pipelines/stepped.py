@@ -5,7 +5,7 @@ two runs see and do the same, whatever the machine is busy with.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -21,14 +21,13 @@ from sensorimotor.perception.sensor import Sample, Sensor
 from sensorimotor.perception.words import FixedWords
 from sensorimotor.pipelines.health import Health
 from sensorimotor.pipelines.live import lasting, require_connected
-from sensorimotor.pipelines.loop import Loop, Watcher
+from sensorimotor.pipelines.loop import Loop, Observer, Watcher
 from sensorimotor.pipelines.recorded_sound import as_recorded
 from sensorimotor.pipelines.reel import Reel, observed_now, turns_ns
 from sensorimotor.pipelines.run_recording import Keeper
 from sensorimotor.pipelines.senses import Perceived
 from sensorimotor.pipelines.sidelines import Sidelines, Told
 from sensorimotor.pipelines.tally import Tally
-from sensorimotor.pipelines.trace import TraceWriter
 
 TIMEOUT_S = 1.0
 """The most that one action may take to be delivered, in real time (s)."""
@@ -45,7 +44,7 @@ class Stepped:
         clock: Simulated time, the one that the sensors were given; it is moved here.
         rate_hz: Decisions a second of simulated time; None: as the signature says.
         trigger: Decide when this input has something new, instead of at a rate.
-        trace: Keeps the record.
+        observers: Are told of every turn and event.
         told: Takes what a person should know.
         watch: Told of every decision.
         keeper: Records what came in and what was done; None: nothing does.
@@ -64,7 +63,7 @@ class Stepped:
         clock: ManualClock,
         rate_hz: float | None = None,
         trigger: str | None = None,
-        trace: TraceWriter | None = None,
+        observers: Sequence[Observer] = (),
         told: Told = lambda sentence: None,
         watch: Watcher | None = None,
         keeper: Keeper | None = None,
@@ -84,7 +83,7 @@ class Stepped:
         self.tally = Tally(policy.signature.names, clock, None if trigger else self._rate_hz)
         self._buffers = Buffers(policy.signature.inputs)
         self._direct = Direct(actuator, clock, timeout_s=TIMEOUT_S)
-        self._beside = Sidelines(self.health, told, trace)
+        self._beside = Sidelines(self.health, told, observers)
         self._loop = Loop(
             policy,
             guards,
@@ -93,7 +92,7 @@ class Stepped:
             period_s=1 / self._rate_hz,
             deliver=self._direct.offer,
             tally=self.tally,
-            trace=trace,
+            observers=observers,
             watch=watch,
             keep=keeper.step if keeper else None,
         )
@@ -159,9 +158,7 @@ class Stepped:
         return {
             "warm_up_ms": None,
             "took_s": round(self._took_s, 3),
-            **self._beside.summary(
-                self.tally, self._direct, missed=0, drops=self.drops(), inputs=inputs, kept=self._keeper
-            ),
+            **self._beside.summary(self.tally, self._direct, missed=0, drops=self.drops(), inputs=inputs),
         }
 
     def _moments(self) -> Iterator[int]:

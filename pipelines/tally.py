@@ -30,7 +30,7 @@ class Tally:
         self._decision_ms, self._turn_ms = Percentiles(), Percentiles()
         self._verdicts: dict[str, Counter[str]] = {}
         self._actions: Counter[str] = Counter()
-        self.decisions = self.held = self.errors = 0
+        self.decisions = self.held = self.errors = self.carried_on = 0
         self._newest: Decision | None = None
 
     def begin(self) -> None:
@@ -88,6 +88,7 @@ class Tally:
             "duration_s": round(self.duration_s, 3),
             "rate_hz": {"asked": self._rate_hz, "held": round(self.rate_hz(), 3)},
             "deadlines_missed": missed,
+            "carried_on": self.carried_on,
             "held": self.held,
             "errors": self.errors,
             "decision_ms": self._decision_ms.to_json(),

@@ -19,6 +19,7 @@ from sensorimotor.actions.decision import Decision
 from sensorimotor.clock import Clock
 from sensorimotor.errors import OutputPathError, TraceError
 from sensorimotor.models.signature import Signature
+from sensorimotor.pipelines.loop import Turn
 from sensorimotor.redaction import redacted
 
 FORMAT = 1
@@ -28,7 +29,7 @@ KINDS = ("header", "decision", "event")
 
 
 class TraceWriter:
-    """Appends to a trace. One line is one write, so that it is whole or the last one.
+    """Appends to a trace; an `Observer`. One line is one write, so that it is whole or the last one.
 
     Where the disk is full, tracing ends for good, which is told once; the lines that are lost are counted.
 
@@ -85,6 +86,10 @@ class TraceWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def turned(self, turn: Turn) -> None:
+        """Write the decision of a turn. Never fails."""
+        self.decision(turn.decision, turn.decided_ns, turn=turn.number, at_ns=turn.at_ns, due_ns=turn.due_ns)
 
     def decision(self, decision: Decision, decided_ns: int, **more: Any) -> None:
         """Write a decision: its record, the moment it was made, and more in plain JSON types. Never fails."""

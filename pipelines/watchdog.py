@@ -3,20 +3,20 @@
 import threading
 from collections.abc import Callable
 
-from sensorimotor.pipelines.health import Health, State
+from sensorimotor.pipelines.health import Health, HealthReport
 
 
 class Watchdog:
-    """Looks at the health again and again, and acts while the loop stalls; use as a context manager.
+    """Looks at the health again and again, and acts while decisions are overdue; use as a context manager.
 
     Args:
         health: What it looks at.
-        on_stall: Called with the reason, from this thread, at every look while the loop stalls: offer the safe action.
+        overdue: Called with how it is, from this thread, at every look while a decision is overdue.
         every_s: Time between two looks (s).
     """
 
-    def __init__(self, health: Health, on_stall: Callable[[str], None], *, every_s: float):
-        self._health, self._on_stall, self._every_s = health, on_stall, every_s
+    def __init__(self, health: Health, overdue: Callable[[HealthReport], None], *, every_s: float):
+        self._health, self._tell, self._every_s = health, overdue, every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -28,11 +28,11 @@ class Watchdog:
         self.close()
 
     def look(self) -> None:
-        """Look once. What the call for a stall raises is told with the health, and the watch goes on."""
+        """Look once. What the call raises is told with the health, and the watch goes on."""
         report = self._health.report()
-        if report.state is State.STALLED:
+        if report.overdue:
             try:
-                self._on_stall(report.reasons[0])
+                self._tell(report)
             except Exception as error:  # noqa: BLE001 (a watchdog that dies of what it sees is none)
                 self._health.impair("watchdog", f"{type(error).__name__}: {error}")
 

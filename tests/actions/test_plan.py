@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorimotor.actions.plan import Plans, RecedingHorizon, TemporalEnsemble
+from sensorimotor.actions.plan import Plans, RecedingHorizon, TemporalEnsemble, parse_following
 from sensorimotor.errors import UsageError
 
 
@@ -59,3 +59,14 @@ def test_a_way_to_follow_that_makes_no_sense_is_refused():
     for decay in (-1.0, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="finite and not negative"):
             TemporalEnsemble(decay)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "all", "²"])
+def test_what_is_no_way_to_follow_plans_is_refused(text):
+    with pytest.raises(UsageError, match="followed for"):
+        parse_following(text)
+
+
+def test_only_plans_that_reach_a_step_say_anything_of_it():
+    plans = Plans(((0, np.zeros((2, 1))), (1, np.ones((3, 1)))))
+    assert [len(plans.reaching(step).made) for step in (1, 2, 3, 4)] == [2, 1, 1, 0]

@@ -254,7 +254,7 @@ class Inside(Watched):
             sensors,
             actuator,
             self.guards,
-            trace=self._writer,
+            observers=[self._writer],
             told=self._told.append,
             clock=clock,
             watch=lambda seen, decision: self.seen.append((seen, decision)),

@@ -478,3 +478,26 @@ def test_encoding_refuses_what_acting_refuses(fake, seen):
         policy.encode("camera", seen["camera"][:-1], sequence=0)
     with pytest.raises(ObservationError, match="unknown name"):
         policy.act(seen, known={"lidar": policy.encode("camera", seen["camera"], sequence=0)})
+
+
+def test_what_is_left_of_a_plan_can_be_had_without_a_decision():
+    policy = Policy(ARM, Planner(), following=RecedingHorizon(2))
+    joints = {"joints": np.zeros(2)}
+    assert policy.ahead(1, joints) is None  # nothing was planned yet
+    policy.act(joints)
+    policy.act(joints)  # the second action of the first plan
+    ahead = policy.ahead(1, joints)
+    assert (ahead.selected[0], ahead.step, ahead.plan_age_s) == (pytest.approx(0.2), 2, pytest.approx(0.2))
+    assert policy.ahead(2, joints) is None
+    assert policy.act(joints).selected[0] == pytest.approx(2.0)  # nothing was used up
+    policy.reset()
+    assert policy.ahead(1, joints) is None
+
+
+def test_what_is_left_of_a_plan_holds_without_what_is_critical():
+    arm = replace(ARM, inputs={"joints": State(size=2, critical=True, max_age_s=1.0), "load": State(size=1)})
+    policy = Policy(arm, Planner())
+    policy.act({"joints": np.zeros(2)})
+    assert not policy.ahead(1, {"joints": np.zeros(2)}).held
+    assert policy.ahead(1, {"joints": np.zeros(2)}, ages_s={"joints": 1.5}).held
+    assert policy.ahead(1, {"load": np.zeros(1)}).verdicts[0].reason == "joints is missing"

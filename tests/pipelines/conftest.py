@@ -153,3 +153,53 @@ def bound(drives):
         return bind(Contract.model_validate(stated), source, done)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def logged():
+    """Reads what was logged for Rerun, with its own reader: entity → rows in order, `{timeline or component: value}`.
+
+    Times are in ns. What has one value has it itself, without the list around it.
+    """
+    import pyarrow as pa
+    from rerun.chunk import RrdReader
+
+    def columns(batch):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if "RowId" not in name and name != "log_time":
+                column = column.cast(pa.int64()) if pa.types.is_duration(column.type) else column
+                yield name, [one[0] if isinstance(one, list) and len(one) == 1 else one for one in column.to_pylist()]
+
+    def read(path):
+        found = {}
+        for chunk in RrdReader(path).stream():
+            batch = chunk.to_record_batch()
+            given = dict(columns(batch))
+            rows = [{name: values[row] for name, values in given.items()} for row in range(batch.num_rows)]
+            found.setdefault(chunk.entity_path.strip("/"), []).extend(rows)
+        return {entity: sorted(rows, key=lambda row: row.get("time", -1)) for entity, rows in found.items()}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory):
+    """A second of video, and of speech-like sound, as options of `sensorimotor run`."""
+    import wave
+
+    from sensorimotor.pipelines.video import VideoWriter
+
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    video = VideoWriter(folder / "clip.mp4", 20, 56, 56)
+    for _ in range(20):
+        video.write(np.repeat(np.repeat(rng.integers(0, 256, (7, 7, 3), np.uint8), 8, 0), 8, 1))
+    video.close()
+    loud = np.where(np.arange(16_000) % 16_000 < 8_000, 0.3, 1e-3) * rng.uniform(-1, 1, 16_000)
+    with wave.open(str(folder / "clip.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(np.int16(np.roll(loud, 3_000) * 32767).tobytes())
+    return (
+        "--input", f"camera={folder / 'clip.mp4'}", "--input", f"mic={folder / 'clip.wav'}",
+        "--input", "instruction=go to the red ball",
+    )  # fmt: skip

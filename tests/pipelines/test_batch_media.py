@@ -1,6 +1,7 @@
 """Media files as what a policy would have lived through."""
 
 import wave
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -8,6 +9,8 @@ import cv2
 import fsspec
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sensorimotor.actions.actuators import open_actuator
 from sensorimotor.actions.guards import NO_RULES, Guards
@@ -18,7 +21,7 @@ from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.fit import Fit
 from sensorimotor.perception.modality import Audio, Image, State, Text
 from sensorimotor.perception.sensors import open_sensor
-from sensorimotor.pipelines import batch_media
+from sensorimotor.perception.video_file import VideoFile
 from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, open_input
 from sensorimotor.pipelines.media_inside import MAX_PIXELS
 from sensorimotor.pipelines.stepped import Stepped
@@ -333,6 +336,70 @@ def test_a_sound_that_is_cut_short_or_empty_is_said_of(tmp_path):
             list(found.lived(index))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Small media of several formats."""
+    folder = tmp_path_factory.mktemp("whole")
+    film(folder / "a.mp4", seconds=0.6)
+    film(folder / "b.mkv", seconds=0.6)
+    wav(folder / "c.wav", 0.7)
+    png(folder / "d.png")
+    cv2.imwrite(str(folder / "e.jpg"), cv2.imread(str(folder / "d.png")))
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_is_in_a_file_costs_no_more_than_its_episode(whole, tmp_path, monkeypatch, data):
+    monkeypatch.setattr("sensorimotor.pipelines.batch_film.MAX_GAP_S", 2.0)
+    name = data.draw(st.sampled_from(sorted(whole)))
+    content = bytearray(whole[name])
+    for _ in range(data.draw(st.integers(0, 12))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    (tmp_path / name).write_bytes(content)
+    found = opened(tmp_path)
+    with suppress(Unreadable):  # it may be readable all the same
+        for step in found.lived(0):
+            assert 0 <= step.time_s < 100
+            for to, value in step.seen.observation.items():
+                if not step.refused:
+                    ALL[to].check(to, value)
+
+
+def test_times_that_are_damaged_do_not_go_on_for_ever(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 10)
+        for pts in (0, 1, 2, 36_100):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts = pts
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    seen = []
+    with pytest.raises(Unreadable, match=r"after 0\.2 s it goes on at 3610 s") as error:
+        for step in opened(tmp_path).lived(0):
+            seen.append(step.time_s)
+    assert seen == [0.0, 0.1]
+    assert error.value.stage == "decode"
+
+
+def test_a_film_of_which_no_frame_can_be_decoded_is_said_of(tmp_path):
+    data = bytearray(film(tmp_path / "a.mkv", seconds=0.5).read_bytes())
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        for packet in container.demux(video=0):
+            if packet.size:
+                payload = bytes(packet)[:64]
+                at = data.find(payload)
+                data[at : at + packet.size] = bytes(packet.size)
+    (tmp_path / "a.mkv").write_bytes(data)
+    with pytest.raises(Unreadable, match="none of its pictures can be decoded"):
+        list(opened(tmp_path).lived(0))
+
+
 def test_a_file_that_is_gone_since_it_was_listed_is_said_of(tmp_path):
     png(tmp_path / "1.png")
     found = opened(tmp_path)
@@ -443,13 +510,13 @@ def test_what_cannot_be_is_said_before_anything_is_decoded(tmp_path, inputs, spe
 def test_a_film_is_never_whole_in_memory(tmp_path, monkeypatch):
     film(tmp_path / "a.mp4", seconds=2.0)
     decoded = []
-    read = batch_media.VideoFile.read
+    read = VideoFile.read
 
     def counted(self, timeout_s):
         decoded.append(1)
         return read(self, timeout_s)
 
-    monkeypatch.setattr(batch_media.VideoFile, "read", counted)
+    monkeypatch.setattr(VideoFile, "read", counted)
     steps = opened(tmp_path).lived(0)
     for number in range(5):
         next(steps)

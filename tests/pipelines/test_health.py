@@ -218,6 +218,7 @@ def test_the_report_is_json(health):
         "since_action_s": 0.0,
         "decisions": 1,
         "errors": 0,
+        "overdue": 0,
     }
 
 

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 from sensorimotor.actions.callable_actuator import CallableActuator
-from sensorimotor.actions.guards import NO_RULES, Guards
+from sensorimotor.actions.guard_rules import parse_guard_rules
+from sensorimotor.actions.guards import Guards
+from sensorimotor.actions.space import Box
 from sensorimotor.errors import SensorError, UsageError
+from sensorimotor.models.signature import Constant, Signature
+from sensorimotor.perception.modality import State
 from sensorimotor.perception.sensor import Losses, Sample, StreamEnded
 from sensorimotor.pipelines.live import Live, warm_up
 from sensorimotor.pipelines.trace import TraceWriter, read_trace
@@ -65,11 +69,11 @@ def frame(level):
 class Stage:
     """A running policy with everything that a test may look at or play with."""
 
-    def __init__(self, policy, names=("camera", "instruction"), act=None, trace=None, **options):
+    def __init__(self, policy, names=("camera", "instruction"), act=None, rules="", **options):
         self.policy, self.sensors = policy, {name: Played(name) for name in names}
         self.commands, self.told, self.decisions = [], [], []
         guards = Guards(
-            NO_RULES,
+            parse_guard_rules(rules),
             policy.signature.action_space,
             policy.safe_action,
             max_age_s={name: modality.max_age_s for name, modality in policy.signature.inputs.items()},
@@ -84,7 +88,6 @@ class Stage:
             guards,
             told=options.pop("told", self.told.append),
             watch=lambda seen, decision: self.decisions.append(decision),
-            trace=trace,
             **options,
         )
         self._thread = threading.Thread(target=self.live.run)
@@ -236,6 +239,57 @@ def test_a_stall_is_told_and_traced_while_it_lasts(fake):
         go_on.set()
 
 
+def test_a_plan_goes_on_while_the_core_hangs_and_then_it_holds(fake):
+    signature = Signature(
+        {"joint": State(size=1, max_age_s=60.0)}, Box([-9], [9]), Constant(np.zeros(1, np.float32)), 50.0, horizon=3
+    )
+    policy = fake(signature)
+    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
+
+    def hanging(inputs):
+        if hangs.is_set():
+            assert go_on.wait(WAIT_S)
+        return step(inputs)
+
+    policy.backend.step = hanging
+    with Stage(policy, names=("joint",), rules="missed_deadlines = 1", rate_hz=5.0) as stage:
+        stage.sensors["joint"].put(np.full(1, 0.5, np.float32))
+        assert eventually(stage.acts)
+        hangs.set()
+        assert eventually(lambda: stage.live.health.report().overdue > 4)
+        plan, turn = stage.decisions[-1].parameters, stage.commands[-1].step
+        after = [one for one in list(stage.commands) if one.step == turn]  # the one that hangs
+        acted = [one.action[0] for one in after if not one.held]
+        assert acted == plan[1 : 1 + len(acted)].tolist()
+        assert acted
+        assert all(one.held for one in after[len(acted) :])
+        assert after[-1].held
+        go_on.set()
+    assert stage.live.summary()["carried_on"] == len(acted)
+
+
+def test_the_stop_is_heard_while_the_core_hangs(fake):
+    policy = fake()
+    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
+
+    def hanging(inputs):
+        if hangs.is_set():
+            assert go_on.wait(WAIT_S)
+        return step(inputs)
+
+    policy.backend.step = hanging
+    with Stage(policy, names=("camera",), rules="missed_deadlines = 1000") as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(stage.acts)
+        hangs.set()
+        assert eventually(lambda: stage.live.health.report().overdue > 1)
+        assert not stage.commands[-1].held
+        stage.guards.stop.trip("a person")
+        assert eventually(lambda: stage.commands[-1].held)
+        assert stage.live.health.report().state == "stopped"
+        go_on.set()
+
+
 def test_actions_that_do_not_arrive_are_counted_and_not_healthy(fake):
     def refusing(command):
         raise RuntimeError("no power")
@@ -287,7 +341,7 @@ def test_a_stop_of_a_duration_and_the_trace_says_it_all(fake, tmp_path):
         clock=MonotonicClock(),
         told=lambda line: None,
     )
-    with Stage(policy, names=("camera",), trace=trace) as stage:
+    with Stage(policy, names=("camera",), observers=[trace]) as stage:
         stage.sensors["camera"].put(frame(1))
         assert eventually(stage.acts)
         stage.sensors["camera"].put(SensorError("gone"))

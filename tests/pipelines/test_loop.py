@@ -5,7 +5,10 @@ import pytest
 
 from sensorimotor.actions.guard_rules import parse_guard_rules
 from sensorimotor.actions.guards import Guards
+from sensorimotor.actions.space import Box
 from sensorimotor.clock import ManualClock
+from sensorimotor.models.signature import Constant, Signature
+from sensorimotor.perception import modality
 from sensorimotor.pipelines.health import ErrorBudget, Health, State
 from sensorimotor.pipelines.loop import Loop
 from sensorimotor.pipelines.senses import Perceived
@@ -41,7 +44,7 @@ class Running:
             period_s=PERIOD_S,
             deliver=self.commands.append,
             tally=self.tally,
-            trace=self.trace,
+            observers=[self.trace] if self.trace else [],
             watch=lambda seen, decision: self.watched.append((seen, decision)),
         )
 
@@ -164,3 +167,79 @@ def test_at_the_end_there_is_the_safe_action_which_does_not_expire(running, seen
     last = run.loop.last(Perceived(seen, {}, {}, {}))
     assert (last.label, last.held) == ("wait", True)
     assert last.expires_ns > 2**62
+
+
+PLANNING = Signature(
+    {"joint": modality.State(size=1, critical=True, max_age_s=1.0)},
+    Box([-9], [9], ("turn",), ("rad",)),
+    Constant(np.zeros(1, np.float32)),
+    1 / PERIOD_S,
+    horizon=3,
+)
+
+
+@pytest.fixture
+def planning(fake):
+    """A loop whose policy plans three steps ahead, after its first turn."""
+
+    def make(rules="", **options):
+        run = Running(fake(PLANNING), rules, **options)
+        run.seen = {"joint": np.full(1, 0.5, np.float32)}
+        run.plan = run.turn(run.seen).parameters
+        return run
+
+    return make
+
+
+def perceived(observation, ages_s=None):
+    return Perceived(observation, ages_s or {}, {}, {})
+
+
+def test_what_is_left_of_a_plan_is_executed_while_no_decision_comes(planning):
+    run = planning()
+    assert [run.loop.carry_on(perceived(run.seen), missed) for missed in (1, 1, 2, 2, 3)] == [True] * 4 + [False]
+    assert [command.action[0] for command in run.commands] == [run.plan[i] for i in range(3)]
+    assert [(command.step, command.held) for command in run.commands] == [(0, False), (1, False), (1, False)]
+    assert run.commands[1].expires_ns == run.clock.now_ns() + 10**8
+    run.turn(run.seen)
+    assert run.loop.carry_on(perceived(run.seen), 1)  # of the new plan
+    assert len(run.commands) == 5
+    assert run.tally.to_json(missed=3, drops={})["carried_on"] == 3
+
+
+def test_guards_judge_what_is_left_of_a_plan_by_what_is_known_now(planning):
+    run = planning("limits.turn = { high = 0.01, low = -0.01 }")
+    run.loop.carry_on(perceived(run.seen), 1)
+    assert abs(run.commands[-1].action[0]) <= 0.01
+    run.loop.carry_on(perceived(run.seen, {"joint": 1.5}), 2)
+    assert (run.commands[-1].held, run.commands[-1].action[0]) == (True, 0.0)
+    run = planning()
+    run.guards.stop.trip("a person")
+    run.loop.carry_on(perceived(run.seen), 1)
+    assert run.commands[-1].held
+
+
+def test_a_rate_counts_from_what_was_executed_of_a_plan(planning):
+    run = planning("rate.turn = 0.5")
+    run.loop.carry_on(perceived(run.seen), 1)
+    before = run.commands[-1].action[0]
+    run.clock.advance(PERIOD_S)
+    run.turn(run.seen)
+    assert abs(run.commands[-1].action[0] - before) <= 0.5 * 2 * PERIOD_S + 1e-6
+
+
+def test_a_plan_is_not_carried_on_without_one_nor_when_errors_make_it_hold(planning, running, seen):
+    run = running()
+    run.turn(seen)
+    assert not run.loop.carry_on(perceived(seen), 1)
+    run = planning(budget=ErrorBudget(errors=0, window_s=10, good=1))
+    run.health.failed("a stage")
+    assert not run.loop.carry_on(perceived(run.seen), 1)
+
+
+def test_the_trace_has_what_was_carried_on(planning, tmp_path):
+    run = planning(trace=tmp_path / "trace.jsonl")
+    run.loop.carry_on(perceived(run.seen), 2)
+    event = [line.record for line in read_trace(tmp_path / "trace.jsonl") if line.kind == "event"][-1]
+    assert (event["what"], event["turn"], event["missed"], event["step"]) == ("carried on", 1, 2, 2)
+    assert event["selected"] == event["executed"] == [pytest.approx(run.plan[2])]

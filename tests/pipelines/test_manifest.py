@@ -411,3 +411,25 @@ def test_units_for_other_than_all_values_are_refused(tmp_path, clips):
 def test_clips_are_no_stream(tmp_path, clips):
     with pytest.raises(UsageError, match="'mic' .* is no stream of sound"):
         ManifestSource(write(tmp_path / "m.jsonl", clips)).episode(0).sound("mic", 16_000)
+
+
+def test_media_need_not_be_alike_where_nobody_minds(tmp_path, clips):
+    picture = next(tmp_path.rglob("*.png"))
+    cv2.imwrite(str(tmp_path / "large.png"), cv2.resize(cv2.imread(str(picture)), (30, 20)))
+    (tmp_path / "m.csv").write_text(f"camera\nmissing.png\nlarge.png\n{picture.relative_to(tmp_path)}\n")
+    source = ManifestSource(tmp_path / "m.csv", any_shape=["camera"])
+    assert source.features["camera"].shape == (0, 0, 3)
+    shapes = [source.episode(row).track("camera").read([0])[0].shape for row in (1, 2)]
+    assert shapes == [(20, 30, 3), cv2.imread(str(picture)).shape]
+
+
+def test_episodes_are_identified(tmp_path):
+    (tmp_path / "rows.csv").write_text("id,x\na,1\nb,2\n")
+    assert ManifestSource(tmp_path / "rows.csv").ids() == ["a", "b"]
+    (tmp_path / "plain.csv").write_text("x\n1\n2\n")
+    assert ManifestSource(tmp_path / "plain.csv").ids() == ["row 1", "row 2"]
+    (tmp_path / "steps.csv").write_text("episode,time,x\nq,0,1\np,0,1\nq,1,2\n")
+    assert ManifestSource(tmp_path / "steps.csv").ids() == ["q", "p"]
+    (tmp_path / "twice.csv").write_text("id,x\na,1\na,2\n")
+    with pytest.raises(DataError, match="row 2: 'id' is 'a', as in row 1"):
+        ManifestSource(tmp_path / "twice.csv").ids()

@@ -116,7 +116,7 @@ class Stage:
             CallableActuator(lambda command: None, "list"),
             self.guards,
             rate_hz=RATE_HZ,
-            trace=self.trace,
+            observers=[self.trace],
             told=self.told.append,
             watch=lambda seen, decision: self.decisions.append(decision),
             keeper=self.keeper,
@@ -281,7 +281,7 @@ def test_steps_that_were_left_out_end_the_comparison_and_are_counted(fake, tmp_p
         blocked = threading.Event()
         stage.sensors["camera"].put(np.zeros((5, 7, 3), np.uint8))
         stage.wait(5)
-        stage.keeper._put(0, lambda: blocked.wait(WAIT_S))
+        stage.keeper.worker.offer(0, lambda: blocked.wait(WAIT_S))
         stage.wait(10)
         blocked.set()
         stage.wait(5)

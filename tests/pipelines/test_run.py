@@ -7,14 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sensorimotor.pipelines.trace import read_trace
-from sensorimotor.pipelines.video import VideoWriter
 
 WAIT_S = 30.0
 COMMAND = str(Path(sys.executable).with_name("sensorimotor"))
@@ -112,25 +109,6 @@ def test_actions_go_to_a_socket(started):
         words = ("--input", "instruction=go to the red ball", "--to", f"udp://127.0.0.1:{port}", "--duration", "1")
         started("default", *words)
         assert json.loads(receiver.recv(65536))["label"]
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    """A second of video, and of speech-like sound."""
-    folder = tmp_path_factory.mktemp("clips")
-    rng = np.random.default_rng(0)
-    video = VideoWriter(folder / "clip.mp4", 20, 56, 56)
-    for _ in range(20):
-        video.write(np.repeat(np.repeat(rng.integers(0, 256, (7, 7, 3), np.uint8), 8, 0), 8, 1))
-    video.close()
-    loud = np.where(np.arange(16_000) % 16_000 < 8_000, 0.3, 1e-3) * rng.uniform(-1, 1, 16_000)
-    with wave.open(str(folder / "clip.wav"), "wb") as sound:
-        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
-        sound.writeframes(np.int16(np.roll(loud, 3_000) * 32767).tobytes())
-    return (
-        "--input", f"camera={folder / 'clip.mp4'}", "--input", f"mic={folder / 'clip.wav'}",
-        "--input", "instruction=go to the red ball",
-    )  # fmt: skip
 
 
 def without_timings(trace):

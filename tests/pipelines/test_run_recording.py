@@ -44,7 +44,8 @@ def frame(level):
 def turn(number, observation, sequences=None, ages_s=None, selected=1, executed=1):
     decision = Decision("f", "main", number, selected, executed, "go", None, None, None, {})
     seen = Perceived(observation, ages_s or dict.fromkeys(observation, 0.0), sequences or dict.fromkeys(observation, 0))
-    return Turn(number, START_NS + number * PERIOD_NS, seen, decision)
+    at_ns = START_NS + number * PERIOD_NS
+    return Turn(number, at_ns, seen, decision, due_ns=at_ns, decided_ns=at_ns)
 
 
 @pytest.fixture
@@ -260,7 +261,7 @@ def held(recording):
         kept = recording()
         background = BackgroundRecording(kept, kept.told.append, limit_bytes)
         background.go_on = threading.Event()
-        background._put(0, lambda: background.go_on.wait(20))
+        background.worker.offer(0, lambda: background.go_on.wait(20))
         background.told = kept.told
         made.append(background)
         return background
@@ -289,7 +290,7 @@ def test_sound_that_cannot_be_kept_ends_the_recording(held):
     kept = held(limit_bytes=1000)
     for number in range(100):
         kept.hear(0, "mic", np.zeros((100, 1), np.float32), START_NS + number)
-    assert kept._bytes <= 2000
+    assert kept.worker.waiting_bytes <= 2000
     kept.go_on.set()
     kept.close()
     assert any("too slow for the sound" in line for line in kept.told)

@@ -73,9 +73,10 @@ def stepped(fake):
         commands, turns = [], []
         actuator = CallableActuator(act or commands.append, "list")
         if (path := options.pop("trace", None)) is not None:
-            options["trace"] = TraceWriter(
+            trace = TraceWriter(
                 path, policy.signature, policy="f", sensors={}, actuator="list", clock=clock, told=told.append
             )
+            options["observers"] = [trace]
         running = Stepped(
             policy,
             sensors,

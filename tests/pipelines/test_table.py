@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from sensorimotor.errors import DataError
 from sensorimotor.pipelines import table as table_module
-from sensorimotor.pipelines.table import read_table
+from sensorimotor.pipelines.table import column_names, read_table
 
 ROWS = [
     {"count": 1, "level": 1.5, "word": "go", "joints": [1, 2.5], "on": True, "never": None},
@@ -322,3 +322,23 @@ def test_a_line_that_does_not_end_is_refused_before_it_fills_the_memory(tmp_path
         file.truncate(2**31)
     with pytest.raises(DataError, match=r"t\.jsonl, line 2 is longer than 1 MiB: split it"):
         read_table(tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_the_columns_of_a_table_are_known_without_its_values(tmp_path, ending):
+    path = tmp_path / f"rows.{ending}"
+    match ending:
+        case "jsonl":
+            path.write_text('{"a": 1}\n{"b": "x", "a": 2}\n')
+        case "parquet":
+            parquet.write_table(pa.table({"a": [1], "b": ["x"]}), path)
+        case _:
+            path.write_text("a,b\n1,x\n".replace(",", "," if ending == "csv" else "\t"))
+    assert column_names(path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.parquet", "nowhere.jsonl", "rows.parquet", "rows.xls"])
+def test_a_table_that_is_none_has_no_columns(tmp_path, name):
+    (tmp_path / "rows.parquet").write_text("no")
+    with pytest.raises(DataError, match=name):
+        column_names(tmp_path / name)

@@ -17,7 +17,7 @@ def health(clock):
     return Health(clock, 0.1, stalled_after=5)
 
 
-def test_it_acts_while_the_loop_stalls_and_only_then(health, clock):
+def test_it_acts_while_a_decision_is_overdue_and_only_then(health, clock):
     called = []
     watchdog = Watchdog(health, called.append, every_s=60)
     clock.advance(9)
@@ -29,10 +29,15 @@ def test_it_acts_while_the_loop_stalls_and_only_then(health, clock):
     watchdog.look()
     clock.advance(1)
     watchdog.look()
-    assert called == ["no decision for 1.0 s", "no decision for 2.0 s"]
+    assert [report.overdue for report in called] == [9, 19]
+    assert [report.reasons[0] for report in called] == ["no decision for 1.0 s", "no decision for 2.0 s"]
     health.decided()
+    clock.advance(0.14)  # turns do not always take the same time
     watchdog.look()
     assert len(called) == 2
+    clock.advance(0.02)
+    watchdog.look()
+    assert (called[2].overdue, called[2].state) == (1, State.RUNNING)
 
 
 def test_what_the_call_raises_does_not_end_the_watch_nor_the_stall(health, clock):
