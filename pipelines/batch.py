@@ -6,14 +6,13 @@ was; what cannot be read is put aside with a reason and costs nothing else.
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from sensorimotor.errors import DataError, OutputPathError
 from sensorimotor.files import expanded
 from sensorimotor.models.policy import Policy
-from sensorimotor.pipelines.batch_engine import Decided
 from sensorimotor.pipelines.batch_input import BatchInput, open_input
 from sensorimotor.pipelines.batch_job import BatchJob
 from sensorimotor.pipelines.batch_local import local_engine
@@ -73,7 +72,13 @@ def run_batch(
         todo = [shard for shard in shards if shard.number not in store.kept]
         done = sum(shard.stop - shard.first for shard in shards if shard.number in store.kept)
         try:
-            with interruptible() as pulse, progress(len(opened), done) as told:
+            with interruptible() as check, progress(len(opened), done) as told:
+
+                def pulse(rows: int) -> None:
+                    check()
+                    if rows:
+                        told(0, rows)
+
                 rows = _decide(job, policy, opened, todo, store, told, pulse)
         except OutputPathError as error:
             raise OutputPathError(f"{error} {_kept(store)}") from error
@@ -101,7 +106,7 @@ def _decide(
     todo: list[Shard],
     store: BatchStore,
     told: Progress,
-    pulse: Callable[[], None],
+    pulse: Callable[[int], None],
 ) -> int:
     """Decide in what is left to do, and keep it; returns how many rows those are."""
     if not todo:
@@ -114,16 +119,10 @@ def _decide(
         else:
             results = stack.enter_context(local_engine(job, policy, opened, store.path, pulse)).decide(todo)
         for decided in results:
-            kept = store.keep(decided.shard, schema, _counted(decided, told), decided.tally)
+            kept = store.keep(decided.shard, schema, decided.rows, decided.tally)
             total += kept.tally.rows
             told(decided.shard.stop - decided.shard.first, 0)
     return total
-
-
-def _counted(decided: Decided, told: Progress) -> Iterator[Any]:
-    for rows in decided.rows:
-        told(0, len(rows))
-        yield rows
 
 
 def _about(job: BatchJob, policy: Policy, opened: BatchInput) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Engine:
         batch_size: So many values are encoded at a time, at most.
         columns: Of the rows.
         folder: Where rows wait for their turn that are too many for the memory.
-        pulse: Called again and again; what it raises ends the work.
+        pulse: Told again and again of how many more rows are decided; what it raises ends the work.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Engine:
         batch_size: int,
         columns: Columns,
         folder: Path,
-        pulse: Callable[[], None] = lambda: None,
+        pulse: Callable[[int], None] = lambda _: None,
     ):
         self._policy, self._decoding, self._ids, self._pace = policy, decoding, ids, pace
         self._batch_size, self._columns, self._folder, self._pulse = batch_size, columns, folder, pulse
@@ -201,7 +201,7 @@ class Engine:
 
     def _rows(self, shard: Shard, tally: BatchTally) -> Iterator[Any]:
         decider = Decider(self._policy, self._ids, self._batch_size, tally)
-        order = InOrder(iter(self._pace.units(shard)), self._folder)
+        order = InOrder(iter(self._pace.units(shard)), self._columns.table, self._folder)
         going: list[Unit] = []
         self._ask_ahead()
         while True:
@@ -209,23 +209,22 @@ class Engine:
                 going.append(self._asked.popleft())
                 self._ask_ahead()
             if not going:
+                yield from order.rest()
                 return
-            self._pulse()
             blocks = self._blocks(going, tally)
-            parts = [part for block in blocks for part in block.parts]
-            rows, ended = decider.decide(parts)
-            table = self._columns.table([row for some in rows for row in some])
-            start = at = 0
+            rows, ended = decider.decide([part for block in blocks for part in block.parts])
+            self._pulse(sum(map(len, rows)))
+            at = 0
             for unit, block in zip(tuple(going), blocks, strict=True):
                 self._decoding.release(unit)
-                count = sum(len(some) for some in rows[at : at + len(block.parts)])
-                done = all(ended[at : at + len(block.parts)])
+                its = slice(at, at + len(block.parts))
+                done = all(ended[its])
                 if done:
                     going.remove(unit)
                     if not block.ended:
                         self._decoding.forget(unit)
-                yield from order.add(unit, table.slice(start, count), done)
-                start, at = start + count, at + len(block.parts)
+                yield from order.add(unit, [row for some in rows[its] for row in some], done)
+                at = its.stop
 
     def _blocks(self, going: Sequence[Unit], tally: BatchTally) -> list[Block]:
         """The next block of each unit; those that follow are asked for, to be decoded while these are decided on."""

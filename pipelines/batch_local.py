@@ -16,7 +16,7 @@ from sensorimotor.pipelines.batch_workers import Workers
 
 @contextmanager
 def local_engine(
-    job: BatchJob, policy: Policy, opened: BatchInput, folder: Path, pulse: Callable[[], None] = lambda: None
+    job: BatchJob, policy: Policy, opened: BatchInput, folder: Path, pulse: Callable[[int], None] = lambda _: None
 ) -> Iterator[Engine]:
     """What decides, with as many processes that decode for it as the job has workers.
 
@@ -25,7 +25,7 @@ def local_engine(
         policy: Its policy.
         opened: Its input.
         folder: Where rows wait that are too many for the memory.
-        pulse: Called again and again; what it raises ends the work.
+        pulse: Told again and again of how many more rows are decided; what it raises ends the work.
     """
     signature = policy.signature
     pace = Pace.of(signature, job.batch_size, opened.alone)
@@ -34,6 +34,6 @@ def local_engine(
         if job.workers:
             size = slot_bytes(step_bytes(signature), len(signature.inputs), pace.rows)
             opening = Opening(job.input, signature.to_json(), opened.ids, pace.steps, pace.blocks, size)
-            decoding = stack.enter_context(Workers(opening, job.workers, pulse))
+            decoding = stack.enter_context(Workers(opening, job.workers, lambda: pulse(0)))
         columns = Columns(signature, job.embeddings)
         yield Engine(policy, decoding, opened.ids, pace, job.batch_size, columns, folder, pulse)

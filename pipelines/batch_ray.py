@@ -67,7 +67,7 @@ def _ray() -> tuple[Any, Any]:
 
 @contextmanager
 def decided_on_ray(
-    job: BatchJob, policy: Policy, opened: BatchInput, shards: list[Shard], pulse: Callable[[], None]
+    job: BatchJob, policy: Policy, opened: BatchInput, shards: list[Shard], pulse: Callable[[int], None]
 ) -> Iterator[Iterator[Decided]]:
     """These shards, decided by actors of Ray, in order.
 
@@ -76,7 +76,7 @@ def decided_on_ray(
         policy: Its policy.
         opened: Its input.
         shards: What is left to do.
-        pulse: Called again and again; what it raises ends the work.
+        pulse: Told again and again of how many more rows are decided; what it raises ends the work.
 
     Raises:
         RayError: The cluster cannot be reached, or has failed.
@@ -101,7 +101,7 @@ def decided_on_ray(
             .iter_rows()
         )
         try:
-            yield _decided(shards, _watched(rows, pulse))
+            yield _decided(shards, _watched(rows, lambda: pulse(0)), pulse)
         except ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[-300:]
             raise RayError(f"Ray has failed: {reason}") from error
@@ -188,14 +188,18 @@ def _watched(messages: Iterable[dict[str, Any]], pulse: Callable[[], None]) -> I
         yield message
 
 
-def _decided(shards: list[Shard], messages: Iterator[dict[str, Any]]) -> Iterator[Decided]:
+def _decided(
+    shards: list[Shard], messages: Iterator[dict[str, Any]], pulse: Callable[[int], None]
+) -> Iterator[Decided]:
     """What actors say of these shards, one after the other."""
     for shard in shards:
         tallies: list[BatchTally] = []
-        yield Decided(shard, _rows(shard, messages, tallies), tallies.pop)
+        yield Decided(shard, _rows(shard, messages, tallies, pulse), tallies.pop)
 
 
-def _rows(shard: Shard, messages: Iterator[dict[str, Any]], tallies: list[BatchTally]) -> Iterator[Any]:
+def _rows(
+    shard: Shard, messages: Iterator[dict[str, Any]], tallies: list[BatchTally], pulse: Callable[[int], None]
+) -> Iterator[Any]:
     for message in messages:
         if message["trouble"]:
             raise SensorimotorError(message["trouble"])
@@ -204,7 +208,9 @@ def _rows(shard: Shard, messages: Iterator[dict[str, Any]], tallies: list[BatchT
         if message["tally"]:
             tallies.append(BatchTally.from_json(json.loads(message["tally"])))
             return
-        yield from arrow().ipc.open_stream(message["rows"])
+        for batch in arrow().ipc.open_stream(message["rows"]):
+            pulse(len(batch))
+            yield batch
     raise RayError(f"Ray gave no end of shard {shard.number}")
 
 

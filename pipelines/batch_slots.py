@@ -18,7 +18,7 @@ from sensorimotor.pipelines.batch_input import Step
 ALIGNED = 64
 """Arrays begin at multiples of this (bytes)."""
 SMALL_BYTES = 1024
-"""Smaller arrays go through the pipe."""
+"""Smaller arrays go through the pipe; so do vectors, which may be the safe action and are kept with the decision."""
 
 
 class Placed(NamedTuple):
@@ -56,7 +56,7 @@ class Slots:
 
         def place(value: Any) -> Any:
             nonlocal free
-            if not isinstance(value, np.ndarray) or value.nbytes < SMALL_BYTES:
+            if not isinstance(value, np.ndarray) or value.ndim < 2 or value.nbytes < SMALL_BYTES:
                 return value
             if id(value) not in placed:  # what several steps see lies there once
                 end = free + value.nbytes

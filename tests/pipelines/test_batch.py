@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pyarrow as pa
@@ -151,6 +152,43 @@ def test_a_person_is_told_what_was_absent_and_how_fast_it_was(sensorimotor, data
     for word in ("100 in 1 files", "a second", "mic in 100 rows"):
         assert word in done.stdout
     assert "nothing for mic" in done.stderr
+
+
+def clip(path, seconds, sound):
+    """A film of 10 frames a second."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("libx264", rate=10, width=64, height=64, pix_fmt="yuv420p")
+        hearing = container.add_stream("aac", rate=16_000, layout="mono") if sound else None
+        for number in range(round(seconds * 10)):
+            pixels = np.full((64, 64, 3), 7 * number, np.uint8)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(picture.encode(None))
+        if hearing:
+            noise = np.random.default_rng(0).normal(0, 0.1, (1, round(seconds * 16_000))).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+            frame.sample_rate = 16_000
+            container.mux(hearing.encode(frame))
+            container.mux(hearing.encode(None))
+
+
+def test_films_are_gone_through_at_a_rate_and_one_without_sound_is_decided_on_without(sensorimotor, tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    clip(folder / "heard.mp4", 2, sound=True)
+    clip(folder / "silent.mp4", 3, sound=False)
+    (folder / "torn.mp4").write_bytes((folder / "heard.mp4").read_bytes()[:2000])
+    (folder / "empty.mp4").write_bytes(b"")
+    call = ("batch", "default", folder, "--out", tmp_path / "out", "--set", "instruction=go to the red ball")
+    report = report_of(sensorimotor(*call, "--rate", 5, "--workers", 2, "--json"))
+    rows = decisions(tmp_path / "out")
+    assert list(dict.fromkeys(row["id"] for row in rows)) == ["heard.mp4", "silent.mp4"]
+    silent = [row for row in rows if row["id"] == "silent.mp4"]
+    assert np.diff([row["time_s"] for row in silent]) == pytest.approx(0.2)
+    assert not any(row["mic_present"] for row in silent)
+    assert report["absent"]["mic"] >= len(silent)
+    assert all(row["instruction_present"] for row in rows)
+    aside = pq.read_table(tmp_path / "out" / "quarantine.parquet").to_pylist()
+    assert [one["id"] for one in aside] == ["empty.mp4", "torn.mp4"]
 
 
 # Killed

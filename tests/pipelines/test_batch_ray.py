@@ -103,7 +103,9 @@ def message(shard, **content):
 
 def decided(messages):
     shards = [Shard(0, 0, 2), Shard(1, 2, 4)]
-    return [(one.shard, list(one.rows), one.tally()) for one in batch_ray._decided(shards, iter(messages))]
+    return [
+        (one.shard, list(one.rows), one.tally()) for one in batch_ray._decided(shards, iter(messages), lambda _: None)
+    ]
 
 
 def test_shards_come_one_after_the_other():

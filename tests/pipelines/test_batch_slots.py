@@ -33,7 +33,7 @@ def test_pictures_sounds_words_and_states_come_out_as_they_went_in(slots):
         "camera": rng.integers(0, 256, (40, 30, 3), np.uint8),
         "turned": rng.integers(0, 256, (30, 40, 3), np.uint8).swapaxes(0, 1),
         "mic": rng.normal(size=(1001, 1)).astype(np.float32),
-        "joints": np.ones(3, np.float32),
+        "joints": np.ones(4000, np.float32),
         "instruction": "go",
     }
     sent = block(observation, {})
@@ -72,7 +72,7 @@ def test_what_finds_no_room_goes_the_other_way(slots):
 def test_a_slot_has_room_for_the_rows_that_it_is_made_for():
     sizes = (5000, 4001)
     made = Slots.make(2, slot_bytes(sum(sizes), len(sizes), 4))
-    arrays = [{name: np.ones(size, np.uint8) for name, size in zip("ab", sizes, strict=True)} for _ in range(4)]
+    arrays = [{name: np.ones((1, size), np.uint8) for name, size in zip("ab", sizes, strict=True)} for _ in range(4)]
     there = values(made.put(block(*arrays), 1))
     made.close()
     assert all(isinstance(value, Placed) for one in there for value in one.values())
