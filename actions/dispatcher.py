@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 from sensorimotor.actions.actuator import Actuator, Command
 from sensorimotor.clock import Clock
-from sensorimotor.errors import ActuatorError
+from sensorimotor.errors import ActuatorError, ActuatorGoneError
 
 T = TypeVar("T")
 
@@ -73,12 +73,16 @@ class Dispatcher:
         clock: The clock that commands expire on.
         timeout_s: The most that one command may take; less where it expires sooner.
         jitter: Gives numbers from 0 to 1, which spread the times of reconnecting.
+
+    Attributes:
+        gone: Whether the actuator has said that there is no use in trying it again.
     """
 
     def __init__(
         self, actuator: Actuator, clock: Clock, *, timeout_s: float, jitter: Callable[[], float] = random.random
     ):
         self._actuator, self._clock, self._timeout_s, self._jitter = actuator, clock, timeout_s, jitter
+        self.gone = False
         self._slot: deque[Command] = deque(maxlen=1)
         self._awake = threading.Lock()  # released where there is something to do: the loop must not wait for a lock
         self._awake.acquire()
@@ -198,6 +202,7 @@ class Dispatcher:
             self._actuator.send(command, min(self._timeout_s, left_s))
             self._durations_s.append(time.perf_counter() - began)
         except ActuatorError as error:
+            self.gone = isinstance(error, ActuatorGoneError)
             self._failed(str(error))
             return
         except Exception as error:  # noqa: BLE001 (an actuator may be anyone's code; the next command still goes out)

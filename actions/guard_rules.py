@@ -11,6 +11,8 @@ from sensorimotor.errors import GuardError
 
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+MOST_CHARACTERS = 1_000_000
+"""What is longer is another file, or a device that never ends."""
 
 
 class _Table(BaseModel):
@@ -43,7 +45,7 @@ class GuardRules(_Table):
     """Less sure than this, the policy holds. For choices and switches; vectors have no confidence."""
     allow: tuple[str, ...] | None = None
     """The choices that may be made, or the switches that may be on; anything else is denied."""
-    stop_file: str | None = Field(default=None, min_length=1)
+    stop_file: str | None = Field(default=None, min_length=1, pattern=r"^[^\x00]*$")
     """While this file is there, and after it until a reset, the policy is stopped; relative to the guards' folder."""
     missed_deadlines: int | None = Field(default=None, ge=1, le=1000, strict=True)
     """After so many deadlines without a decision, hold, once nothing is left of the last plan; without it, after 10."""
@@ -62,11 +64,15 @@ def load_guard_rules(path: Path) -> GuardRules:
         GuardError: No such file, no TOML, or a key that is unknown or wrong; all of them are named.
     """
     try:
-        rules = parse_guard_rules(path.read_text(encoding="utf-8"), str(path))
+        with path.open(encoding="utf-8-sig") as file:  # some editors put a mark before the first key
+            text = file.read(MOST_CHARACTERS + 1)
     except OSError as error:
         raise GuardError(f"cannot read the guards {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise GuardError(f"{path} is not valid TOML: {error}") from error
+    if len(text) > MOST_CHARACTERS:
+        raise GuardError(f"{path} has more than {MOST_CHARACTERS:,} characters: it is no file of guards")
+    rules = parse_guard_rules(text, str(path))
     if rules.stop_file is None:
         return rules
     return rules.model_copy(update={"stop_file": str(path.absolute().parent / rules.stop_file)})
@@ -82,6 +88,8 @@ def parse_guard_rules(text: str, where: str = "guards") -> GuardRules:
         return GuardRules.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise GuardError(f"{where} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise GuardError(f"{where} are no valid guards: they are nested too deep") from error
     except ValidationError as error:
         lines = "\n".join(f"  {_explained(problem)}" for problem in error.errors())
         raise GuardError(f"{where} are no valid guards:\n{lines}") from error

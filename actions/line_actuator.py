@@ -5,7 +5,7 @@ import select
 import time
 
 from sensorimotor.actions.actuator import Command
-from sensorimotor.errors import ActuatorError
+from sensorimotor.errors import ActuatorError, ActuatorGoneError
 
 
 class LineActuator:
@@ -26,7 +26,8 @@ class LineActuator:
         """Write one line.
 
         Raises:
-            ActuatorError: Nobody reads it (any more), or not fast enough.
+            ActuatorGoneError: Nobody reads it any more.
+            ActuatorError: It is not read fast enough, or cannot be written.
         """
         # What was begun and never finished is ended, not completed: its time is over.
         rest = (b"\n" if self._torn else b"") + command.to_line() + b"\n"
@@ -39,6 +40,8 @@ class LineActuator:
             try:
                 # A pipe that can be written to takes this much without waiting.
                 written = os.write(self._descriptor, rest[: select.PIPE_BUF])
+            except BrokenPipeError as error:
+                raise ActuatorGoneError(f"cannot write to {self.target}: {error.strerror}") from error
             except OSError as error:
                 raise ActuatorError(f"cannot write to {self.target}: {error.strerror}") from error
             rest, self._torn = rest[written:], written < len(rest)

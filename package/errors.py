@@ -104,6 +104,10 @@ class ActuatorError(SensorimotorError):
     """An action could not be delivered."""
 
 
+class ActuatorGoneError(ActuatorError):
+    """Nothing can be delivered there any more, however often it is tried."""
+
+
 class TraceError(SensorimotorError):
     """A trace is missing, damaged, or newer than this version can read."""
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from sensorimotor.clock import Clock
 from sensorimotor.errors import SensorError
+from sensorimotor.perception.darkness import DARK_S, Darkness
 from sensorimotor.perception.modality import Modality, Text
 from sensorimotor.perception.pace import Wait
 from sensorimotor.perception.repeats import REMEMBERED_FRAMES, Repeats
@@ -122,7 +123,7 @@ class Feed:
         self._connected = False
         self._attempts = 0
         self._again_ns = self._since_ns = self._last_ns = clock.now_ns()
-        self._recent = Repeats()
+        self._recent, self._darkness = Repeats(), Darkness()
         self._repeats, self._fresh_ns = 0, self._last_ns
 
     @property
@@ -223,6 +224,9 @@ class Feed:
         self._become("lost", reason)
 
     def _take(self, sample: Sample) -> None:
+        if self._filmed(sample) and self._darkness.seen(sample.value, sample.captured_ns):
+            line = f"dark for {DARK_S:g} s, with nothing but noise to be seen; is its lens covered, or the light off?"
+            self._notice(self.name, f"{self.sensor.source}: {line}")
         with self._lock:
             gap_s = (sample.captured_ns - self._last_ns) / 1e9
             self._last_ns = sample.captured_ns
@@ -239,8 +243,11 @@ class Feed:
             if self._losses.first("not taken"):
                 self._notice(self.name, f"a sample was not taken: {type(error).__name__}: {error}")
 
+    def _filmed(self, sample: Sample) -> bool:
+        return self.sensor.noisy and isinstance(sample.value, np.ndarray)
+
     def _is_frozen(self, sample: Sample) -> bool:
-        if not (self.sensor.noisy and isinstance(sample.value, np.ndarray) and self._frozen_s is not None):
+        if not self._filmed(sample) or self._frozen_s is None:
             return False
         if not self._recent.seen(sample.value):
             self._repeats, self._fresh_ns = 0, sample.captured_ns

@@ -40,7 +40,8 @@ class Lines:
                 try:
                     return line.decode().removesuffix("\r")
                 except UnicodeDecodeError:
-                    self._losses.count("not unicode")
+                    if self._losses.first("not unicode"):
+                        self._losses.tell("standard input: a line is no text in UTF-8; such lines are left out")
             if self._ended:
                 raise StreamEnded("standard input has ended")
             wait_s = min(timeout_s, LOOK_S)
@@ -59,7 +60,8 @@ class Lines:
         *whole, rest = (bytes(self._rest) + data).split(b"\n")
         for line in whole:
             if self._skipping or len(line) > self._limit:
-                self._losses.count("too long")
+                if self._losses.first("too long"):
+                    self._losses.tell(f"standard input: a line is longer than {self._limit} bytes; it is left out")
                 self._skipping = False
             else:
                 self._ready.append(line)

@@ -16,7 +16,8 @@ READ_TIMEOUT_S = 2.0
 """A connection that is silent for this long (s) is opened again."""
 
 MAX_PIXELS = 2**26
-"""Of a frame: 8192 x 8192. A stream of a few kilobytes can ask for gigabytes at any time."""
+"""Twice those of an 8K camera: a frame of a few bytes can say that it is far larger, and would fill the memory."""
+
 _NETWORK = "http,https,tcp,tls,crypto,httpproxy,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps"
 """What an address may lead to: never to a file of this machine."""
 
@@ -92,13 +93,13 @@ class Source:
             self.stream = streams[0]
             self.interval_s = self._interval_s(kind)
             codec = self.stream.codec_context
+            options = {"max_pixels": str(MAX_PIXELS)} if kind == "video" else {}
             codec.thread_count = 1  # several decode frames side by side and hand each out later
-            if kind == "video":
-                codec.options = {"max_pixels": str(MAX_PIXELS)}
             if live:
                 codec.flags |= av.codec.context.Flags.low_delay
                 if strict and kind == "video":
-                    codec.options = {**codec.options, "err_detect": "explode"}
+                    options["err_detect"] = "explode"
+            codec.options = options
         except BaseException:
             self.close()
             raise
@@ -120,7 +121,7 @@ class Source:
                 captured_ns = clock.now_ns()
                 try:
                     decoded = packet.decode()
-                except self._av.error.InvalidDataError:
+                except (self._av.error.InvalidDataError, self._av.error.ArgumentError):  # the second: too many pixels
                     losses.count("torn")
                     yield captured_ns, None
                     continue

@@ -3,6 +3,7 @@
 import fcntl
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ def open_sensor(
                 return LinesOfWords(_standard_input(), modality, clock=clock)
             if what.startswith("file:"):
                 return FileOfWords(_local(what), modality, clock=clock)
-            return FixedWords(what, modality, clock=clock)
+            return FixedWords(modality.check(name, what), modality, clock=clock)
         case State():
             return _state(name, modality, what, clock)
 
@@ -154,9 +155,13 @@ class Found(NamedTuple):
     about: str
 
 
-def available() -> list[Found]:
-    """The cameras and microphones of this machine; no camera is switched on for it."""
-    return _cameras() + _microphones()
+def available(told: Callable[[str], object] = lambda sentence: None) -> list[Found]:
+    """The cameras and microphones of this machine; no camera is switched on for it.
+
+    Args:
+        told: Gets a sentence where microphones cannot be listed.
+    """
+    return _cameras() + _microphones(told)
 
 
 def _cameras() -> list[Found]:
@@ -179,10 +184,11 @@ def _camera(path: Path) -> str | None:
     return card.split(b"\0")[0].decode(errors="replace") or "a camera"
 
 
-def _microphones() -> list[Found]:
+def _microphones(told: Callable[[str], object]) -> list[Found]:
     try:
         sound = portaudio("listing microphones")
-    except (MissingExtraError, SensorError):
+    except (MissingExtraError, SensorError) as error:
+        told(str(error))
         return []
     default = sound.default.device[0]
     found = []

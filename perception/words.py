@@ -94,6 +94,7 @@ class LinesOfWords:
             text = self._modality.check("text", line.strip())
         except ObservationError:
             self.losses.count("too long")
+            self.losses.tell(f"{self.source}: longer than {MAX_TEXT_CHARACTERS} characters; the text before it stays")
             return None
         return Sample(text, self._clock.now_ns(), self._sequence)
 

@@ -19,6 +19,7 @@ import typer
 
 from sensorimotor.errors import MissingExtraError, SensorimotorError, UsageError
 from sensorimotor.files import expanded
+from sensorimotor.redaction import redacted
 
 app = typer.Typer(
     help="Train a policy that sees, hears and reads; export it once; run it inside a latency budget.",
@@ -321,11 +322,14 @@ def run(
         typer.Option("--input", help="NAME=SOURCE: `camera=0`, `mic=default`, `camera=rtsp://…`, `mic=clip.wav`, …"),
     ] = None,
     env: Annotated[str | None, typer.Option(help="Act in this environment, in real time, instead.")] = None,
-    to: Annotated[str, typer.Option(help="Where actions go: stdout, none, http://…, udp://HOST:PORT.")] = "stdout",
+    to: Annotated[
+        str | None,
+        typer.Option(help="Where actions go: stdout (what it is without --env), none, http://…, udp://HOST:PORT."),
+    ] = None,
     guards: Annotated[Path | None, typer.Option(help="An operator's guards (TOML).")] = None,
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Decisions a second.")] = None,
     trigger: Annotated[str | None, typer.Option(help="Decide when this input is new, instead of at a rate.")] = None,
-    duration: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many seconds.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.01, max=1e9, help="Stop after so many seconds.")] = None,
     fit: Annotated[str, typer.Option(help="Frames of another shape: crop, pad or stretch.")] = "crop",
     trace: Annotated[Path | None, typer.Option(help="Append every decision and event to this file.")] = None,
     record: Annotated[
@@ -367,19 +371,24 @@ def run(
     from sensorimotor.pipelines.run import run as module_run
 
     if replay:
-        if inputs or env or guards or rate or trigger or duration or trace or record or rerun or as_fast_as_possible:
+        others = (inputs, env, to, guards, rate, trigger, duration, trace, record, rerun, as_fast_as_possible, speaker)
+        if any(others) or serve is not None:
             raise UsageError("--replay takes all from the trace and the recording: leave the other options out")
         _replay(policy, *replay, as_json)
         return
     sources = dict(_source(one) for one in inputs or ())
     if len(sources) < len(inputs or ()):
         raise UsageError("an input is named twice: expected one source for each")
-    with live_console.status(quiet=as_json) as screen:
+    actions_shown = not env and to in (None, "stdout", "-")
+    if as_json and actions_shown:
+        raise UsageError("--json prints its object on standard output, where the actions go: add --to none, or another")
+    # a line that changes and lines of actions would write over each other on one terminal
+    with live_console.status(quiet=as_json or (actions_shown and sys.stdout.isatty())) as screen:
         summary = module_run(
             policy,
             sources,
             env=env,
-            to="none" if env and to == "stdout" else to,
+            to=to,
             guards=guards,
             rate_hz=rate,
             trigger=trigger,
@@ -485,7 +494,7 @@ def sensors(as_json: Json = False) -> None:
     from sensorimotor.perception.sensors import available
     from sensorimotor.pipelines import live_console
 
-    found = available()
+    found = available(lambda sentence: typer.echo(f"microphones cannot be listed: {sentence}", err=True))
     if as_json:
         _print_json([one._asdict() for one in found])
     else:
@@ -571,7 +580,9 @@ def _source(text: str) -> tuple[str, str]:
     """NAME=SOURCE of an input."""
     name, equals, source = text.partition("=")
     if not name or not equals:
-        raise UsageError(f"--input {text!r}: expected NAME=SOURCE")
+        raise UsageError(f"--input {redacted(text)!r}: expected NAME=SOURCE")
+    if "://" in name:
+        raise UsageError(f"--input {redacted(text)!r}: expected NAME=SOURCE, as in camera={redacted(text)}")
     return name, source
 
 

@@ -41,6 +41,10 @@ PATIENCE_S = 1.0
 """Without a new value of the trigger for so long (s), a decision is made all the same: to hold, if need be."""
 
 
+MOST_UNTAUGHT = 100
+"""Who gives more words than this that a policy was never taught has been told."""
+
+
 @dataclass(frozen=True)
 class WarmUp:
     """How long decisions took before the first one that counted (ms).
@@ -200,6 +204,7 @@ class Live:
         self._beside = Sidelines(self.health, told, observers, self._metrics)
         self._event = self._beside.event
         self._failing: set[str] = set()
+        self._untaught: set[str] = set()
         self._stack = ExitStack()
         self.warmed_up: WarmUp | None = None
         self.served_at: str | None = None
@@ -207,16 +212,17 @@ class Live:
     def __enter__(self) -> Self:
         self.warmed_up = warm_up(self._policy)
         with ExitStack() as stack:
-            self._dispatcher = Dispatcher(self._actuator, self._clock, timeout_s=self._timeout_s)
-            stack.callback(self._close_actuator)
             if self._metrics is not None and self._port is not None:
                 server = stack.enter_context(HealthServer(self.health, self._metrics, port=self._port))
                 self.served_at = server.url
-            watchdog = Watchdog(self.health, self._overdue, every_s=max(self._period_s / 2, SHORTEST_LOOK_S))
             stack.callback(self._stop_senses)
             self._senses.start()
-            stack.enter_context(watchdog)
             stack.enter_context(self._feeds)
+            # Let go of first: the safe action does not wait for a source that hangs, nor is the end taken for a stall.
+            self._dispatcher = Dispatcher(self._actuator, self._clock, timeout_s=self._timeout_s)
+            stack.callback(self._close_actuator)
+            look_s = max(self._period_s / 2, SHORTEST_LOOK_S)
+            stack.enter_context(Watchdog(self.health, self._overdue, every_s=look_s))
             self._stack = stack.pop_all()
         return self
 
@@ -229,7 +235,7 @@ class Live:
         self._ticker.stop()
 
     def run(self, duration_s: float | None = None) -> None:
-        """Take turns until it is stopped, all sources have ended, or the time is over.
+        """Take turns until it is stopped, all sources have ended, nobody reads the actions, or the time is over.
 
         Args:
             duration_s: How long, at most (s).
@@ -251,6 +257,9 @@ class Live:
             self._beside.encoders(self._senses.busy_s())
             self._beside.look(self._dispatcher, missed=self._ticker.missed, drops=self.drops())
             if self._ended():
+                break
+            if self._dispatcher and self._dispatcher.gone:
+                self._told("nobody takes actions any more: the run ends")
                 break
 
     def _begin_episode(self, body: Body) -> None:
@@ -278,6 +287,10 @@ class Live:
                 found.setdefault(name, {})[cause] = found.get(name, {}).get(cause, 0) + count
         return {name: causes for name, causes in found.items() if causes}
 
+    def inputs(self) -> Mapping[str, str]:
+        """How each input is that has a sensor."""
+        return self._feeds.states()
+
     def summary(self) -> dict[str, Any]:
         """What the run has come to, as plain JSON types."""
         warmed_up = self.warmed_up
@@ -288,7 +301,7 @@ class Live:
                 self._dispatcher,
                 missed=self._ticker.missed,
                 drops=self.drops(),
-                inputs=self._feeds.states(),
+                inputs=self.inputs(),
             ),
         }
 
@@ -299,12 +312,21 @@ class Live:
     def _take(self, name: str, sample: Sample) -> None:
         """Called by the threads that read."""
         modality = self._policy.signature.inputs[name]
+        if isinstance(modality, Text):
+            self._tell_of_unknown(name, sample.value)
         if self._keeper is None or not isinstance(modality, Audio):
             self._senses.take(name, sample)
             return
         sample = replace(sample, value=as_recorded(modality.check_chunk(name, sample.value)))
         stream = self._senses.take(name, sample)
         self._keeper.hear(stream, name, sample.value, sample.captured_ns)
+
+    def _tell_of_unknown(self, name: str, text: str) -> None:
+        """Tell of words that the policy was never taught, each once: it would act on the rest of them in silence."""
+        unknown = [word for word in self._policy.unknown_words(text) if word not in self._untaught]
+        if unknown and len(self._untaught) < MOST_UNTAUGHT:
+            self._untaught.update(unknown)
+            self._told(f"{name}: the policy was never taught the words {', '.join(map(repr, unknown[:10]))}")
 
     def _input_changed(self, name: str, event: FeedEvent, reason: str) -> None:
         """Called by the threads that read."""

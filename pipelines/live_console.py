@@ -36,14 +36,14 @@ class _Screen:
 
     def tell(self, sentence: str) -> None:
         with self._lock:
-            self._write(self._cleared() + f"{time.strftime('%H:%M:%S')} {sentence}\n")
+            self._write(self._cleared() + f"{time.strftime('%H:%M:%S')} {printable(sentence)}\n")
 
     def show(self, running: Live | Stepped) -> None:
         now_s = time.monotonic()
         if not self._console.is_terminal or now_s - self._shown_s < EVERY_S:
             return
         self._shown_s = now_s
-        line = status_line(running)[: self._console.width - 1]
+        line = _cut(printable(status_line(running)), self._console.width - 1)
         with self._lock:
             self._write("\r" + line.ljust(len(self._line)))
             self._line = line
@@ -81,29 +81,46 @@ def status(*, quiet: bool) -> Iterator[_Screen]:
         screen.clear()
 
 
+def printable(text: str) -> str:
+    r"""A text in one line, in which nothing is an order to a terminal, whoever sent it.
+
+    >>> print(printable("clear " + chr(27) + "[2J"))
+    clear \x1b[2J
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
+
+
 def status_line(running: Live | Stepped) -> str:
-    """How it is now: state, rate, duration of decisions, age of inputs, drops, holds."""
+    """How it is now, what matters most first: state, rate, age of inputs, holds, drops, duration of decisions."""
     tally = running.tally
     now = tally.to_json(missed=0, drops=running.drops())
-    rate = f"{now['rate_hz']['held']:.1f}"
-    if now["rate_hz"]["asked"]:
-        rate += f"/{now['rate_hz']['asked']:g}"
-    ms = now["decision_ms"]
-    parts = [str(running.health.report().state), f"{rate} Hz"]
-    if ms["p50"] is not None:
-        parts.append(f"p50 {ms['p50']:.2f} p99 {ms['p99']:.2f} ms")
-    parts += [f"{name} {_age(age_s)}" for name, age_s in tally.ages_s().items()]
-    drops = [f"{name} {cause} {count}" for name, causes in now["drops"].items() for cause, count in causes.items()]
-    if drops:
-        parts.append("drops: " + ", ".join(drops))
+    recent_hz, asked_hz = tally.recent_hz(), now["rate_hz"]["asked"]
+    rate = "–" if recent_hz is None else f"{recent_hz:.1f}"
+    parts = [str(running.health.report().state), f"{rate}/{asked_hz:g} Hz" if asked_hz else f"{rate} Hz"]
+    connected = running.inputs()
+    parts += [f"{name} {_age(age_s)}" for name, age_s in tally.ages_s().items() if name in connected]
     holds = [f"{guard} {count}" for guard, count in tally.holds().items()]
     if holds:
         parts.append("holds: " + ", ".join(holds))
+    drops = [f"{name} {cause} {count}" for name, causes in now["drops"].items() for cause, count in causes.items()]
+    if drops:
+        parts.append("drops: " + ", ".join(drops))
+    ms = now["decision_ms"]
+    if ms["p50"] is not None:
+        parts.append(f"p50 {ms['p50']:.2f} p99 {ms['p99']:.2f} ms")
     return " · ".join(parts)
 
 
 def _age(age_s: float | None) -> str:
     return "–" if age_s is None else f"{age_s * 1e3:.0f} ms"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def summary_table(summary: dict[str, Any]) -> None:
@@ -113,16 +130,19 @@ def summary_table(summary: dict[str, Any]) -> None:
     rows = {
         "decisions": f"{summary['decisions']:,} in {summary['duration_s']:.1f} s"
         + (f" of recordings, which took {summary['took_s']:.1f} s" if "took_s" in summary else ""),
-        "rate": f"{rate['held']:.2f} Hz{asked}, {summary['deadlines_missed']} deadlines missed",
+        "rate": f"{rate['held']:.2f} Hz{asked}, {_counted(summary['deadlines_missed'], 'deadline')} missed",
         "decision": _percentiles(ms),
         "warm-up": "–"
         if summary["warm_up_ms"] is None
         else "first {first:.2f}, warm {warm:.2f}, after a pause {after_idle:.2f} ms".format(**summary["warm_up_ms"]),
     }
     for name, age in summary["age_ms"].items():
+        if name not in summary["inputs"]:
+            rows[name] = "not connected"
+            continue
         absent = summary["absent"][name]
-        state = summary["inputs"].get(name, "not connected")
-        rows[name] = f"{state}; age {_percentiles(age)}" + (f"; absent {absent:,} times" if absent else "")
+        rows[name] = f"{summary['inputs'][name]}; age {_percentiles(age)}"
+        rows[name] += f"; missing from {_counted(absent, 'decision')}" if absent else ""
         for cause, count in summary["drops"].get(name, {}).items():
             rows[name] += f"; {count:,} {cause}"
     verdicts = [f"{guard} {kind} {n:,}" for guard, found in summary["verdicts"].items() for kind, n in found.items()]
@@ -132,7 +152,9 @@ def summary_table(summary: dict[str, Any]) -> None:
     if "episodes" in summary:
         rows["episodes"] = "{ended} ended, {successes} with success".format(**summary["episodes"])
     if recording := summary.get("recording"):
-        rows["recording"] = "{episodes} episodes, {steps:,} steps in {path}".format(**recording)
+        rows["recording"] = "{}, {} in {path}".format(
+            _counted(recording["episodes"], "episode"), _counted(recording["steps"], "step"), **recording
+        )
         if recording["lost"]:
             rows["recording"] += f"; {recording['lost']:,} steps lost"
         if recording["ended"]:
@@ -145,7 +167,7 @@ def summary_table(summary: dict[str, Any]) -> None:
             rows["rerun"] += f"; {log['ended']}"
     rows["errors"] = f"{summary['errors']}"
     rows["at the end"] = health["state"] + (f": {'; '.join(health['reasons'])}" if health["reasons"] else "")
-    Console(stderr=True).print(pairs(rows))
+    Console(stderr=True).print(pairs({name: printable(row) for name, row in rows.items()}))
 
 
 def _percentiles(values: dict[str, Any]) -> str:

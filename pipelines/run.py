@@ -53,7 +53,7 @@ def run(
     inputs: Mapping[str, str],
     *,
     env: str | None = None,
-    to: str = "stdout",
+    to: str | None = None,
     guards: Path | None = None,
     rate_hz: float | None = None,
     trigger: str | None = None,
@@ -76,7 +76,7 @@ def run(
         source: A bundle directory, or the name of a bundled policy.
         inputs: Input → where its samples come from, as a person types it (see `open_sensor`).
         env: An environment that is sensed and acted in, in real time, instead of sensors.
-        to: Where actions go (see `open_actuator`).
+        to: Where actions go (see `open_actuator`); None: to standard output, or into the environment.
         guards: An operator's rules.
         rate_hz: Decisions a second; None: as the policy says.
         trigger: An input to decide by instead.
@@ -100,7 +100,7 @@ def run(
         SensorimotorError: Something was asked for that is not there or does not go together.
     """
     tell: Told = screen.tell if screen else lambda sentence: None
-    _require_sense(inputs, env, as_fast_as_possible, serve)
+    _require_sense(inputs, env, to, speakers, as_fast_as_possible, serve)
     policy = Policy.load(source, threads=threads, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
@@ -116,7 +116,8 @@ def run(
             sensors, actuator = body.sensors, body
         else:
             sensors = _sensors(policy, inputs, clock, fit, real_time=not as_fast_as_possible)
-            actuator = open_actuator(to)
+            actuator = open_actuator(to or "stdout")
+            _tell_of_missing(policy, sensors, tell)
         judge = Guards(
             rules,
             policy.signature.action_space,
@@ -190,9 +191,20 @@ def run(
     return summary
 
 
-def _require_sense(inputs: Mapping[str, str], env: str | None, fast: bool, serve: int | None) -> None:
+def _require_sense(
+    inputs: Mapping[str, str],
+    env: str | None,
+    to: str | None,
+    speakers: tuple[str, ...],
+    fast: bool,
+    serve: int | None,
+) -> None:
     if env and inputs:
         raise UsageError("an environment is sensed as it is: leave out --input, or --env")
+    if env and to:
+        raise UsageError("actions go into the environment: leave out --to, or --env")
+    if speakers and not env:
+        raise UsageError("--speaker speaks in an environment: leave it out, or name one with --env")
     if len([what for what in inputs.values() if what.strip() == "-"]) > 1:
         raise UsageError("two inputs are to be read from standard input (-): only one of them can")
     if fast and env:
@@ -223,6 +235,12 @@ def _sensors(
         name: open_sensor(name, signature.inputs[name], what, clock=clock, fit=fit, real_time=real_time)
         for name, what in inputs.items()
     }
+
+
+def _tell_of_missing(policy: Policy, sensors: Mapping[str, Sensor], tell: Told) -> None:
+    for name, modality in policy.signature.inputs.items():
+        if modality.critical and name not in sensors:
+            tell(f"{name} is critical and not connected: only the safe action will be executed")
 
 
 def _trace(

@@ -116,7 +116,7 @@ class Sidelines:
         for name in self._slow - set(slow):
             self._health.mend(f"encoder of {name}")
         for name, busy in slow.items():
-            reason = f"busy with one value for {busy:.1f} s"
+            reason = f"busy with one value for {busy:.1f} s; until it is done, the one before it counts"
             self._health.impair(f"encoder of {name}", reason)
             if name not in self._slow:
                 self._told(f"encoder of {name}: {reason}")

@@ -152,13 +152,16 @@ class Stepped:
                 found[name]["not taken"] = count
         return {name: causes for name, causes in found.items() if causes}
 
+    def inputs(self) -> Mapping[str, str]:
+        """How each input is that has a sensor."""
+        return {name: "ended" if reel.ended else "live" for name, reel in self._reels.items()}
+
     def summary(self) -> dict[str, Any]:
         """What the run has come to, as plain JSON types."""
-        inputs = {name: "ended" if reel.ended else "live" for name, reel in self._reels.items()}
         return {
             "warm_up_ms": None,
             "took_s": round(self._took_s, 3),
-            **self._beside.summary(self.tally, self._direct, missed=0, drops=self.drops(), inputs=inputs),
+            **self._beside.summary(self.tally, self._direct, missed=0, drops=self.drops(), inputs=self.inputs()),
         }
 
     def _moments(self) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """What a run has come to so far: decisions, ages, durations, drops and holds, in a memory of fixed size."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +11,8 @@ from sensorimotor.pipelines.percentiles import Percentiles
 
 MOST_ACTIONS = 100
 """Labels of vectors are all different: no more than so many are counted."""
+RECENT = 50
+"""How it is now is said of so many decisions."""
 
 
 class Tally:
@@ -32,6 +34,8 @@ class Tally:
         self._actions: Counter[str] = Counter()
         self.decisions = self.held = self.errors = self.carried_on = 0
         self._newest: Decision | None = None
+        self._first_ns = 0
+        self._moments_ns: deque[int] = deque(maxlen=RECENT)
 
     def begin(self) -> None:
         """The first turn is now."""
@@ -39,6 +43,9 @@ class Tally:
 
     def turned(self, decision: Decision, turn_ms: float) -> None:
         """Count a turn: what was decided, guards included, and how long it took from waking up to handing over."""
+        now_ns = self._clock.now_ns()
+        self._first_ns = self._first_ns if self.decisions else now_ns
+        self._moments_ns.append(now_ns)
         self.decisions += 1
         self.held += decision.held
         self._newest = decision
@@ -73,8 +80,13 @@ class Tally:
         return {name: inputs[name].age_s if name in inputs else None for name in self._ages_ms}
 
     def rate_hz(self) -> float:
-        """Decisions a second since the first."""
-        return self.decisions / self.duration_s if self.duration_s > 0 else 0.0
+        """Decisions a second from the first to the last one; 0 before the second."""
+        return _hz(self.decisions, self._moments_ns[-1] - self._first_ns) if self._moments_ns else 0.0
+
+    def recent_hz(self) -> float | None:
+        """Decisions a second of late, sinking while none comes; None before the second."""
+        moments_ns = tuple(self._moments_ns)
+        return _hz(len(moments_ns), self._clock.now_ns() - moments_ns[0]) if len(moments_ns) > 1 else None
 
     def to_json(self, *, missed: int, drops: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
         """All of it as plain JSON types.
@@ -99,3 +111,8 @@ class Tally:
             "verdicts": {guard: dict(found) for guard, found in self._verdicts.items()},
             "actions": dict(self._actions.most_common()),
         }
+
+
+def _hz(decisions: int, span_ns: int) -> float:
+    """The rate of decisions that lie in a span of time, of which both ends are one."""
+    return (decisions - 1) * 1e9 / span_ns if span_ns > 0 else 0.0

@@ -3,6 +3,7 @@
 A file may hold several runs, one after another; each begins with a header.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -136,6 +137,8 @@ def _opened(path: Path) -> int:
         status = os.fstat(file)
         if stat.S_ISFIFO(status.st_mode):
             raise OutputPathError(f"the trace {path} is a pipe: one that is not read would hold up the policy")
+        if stat.S_ISREG(status.st_mode):
+            _have_alone(file, path)
         if status.st_size and os.pread(file, 1, status.st_size - 1) != b"\n":
             os.write(file, b"\n")  # a run that was killed: its last line stays torn, ours are whole
     except OSError as error:
@@ -145,6 +148,16 @@ def _opened(path: Path) -> int:
         os.close(file)
         raise
     return file
+
+
+def _have_alone(file: int, path: Path) -> None:
+    """Refuse a trace that another run writes: nobody could tell whose a line is."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it, however we end
+    except BlockingIOError:
+        raise OutputPathError(f"another run writes the trace {path}: choose another file") from None
+    except OSError:  # some network file systems have no locks; nothing is lost but the check
+        pass
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

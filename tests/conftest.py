@@ -267,6 +267,12 @@ def mjpeg():
 
 
 @pytest.fixture(scope="session")
+def rtsp():
+    """The module of the loopback RTSP camera: `with rtsp.RtspCamera() as camera`."""
+    return _helper("rtsp_camera")
+
+
+@pytest.fixture(scope="session")
 def fake_portaudio():
     """The module that stands in for sounddevice: `fake_portaudio.PortAudio()`."""
     return _helper("fake_portaudio")

@@ -16,7 +16,7 @@ from sensorimotor.actions.callable_actuator import CallableActuator
 from sensorimotor.actions.http_actuator import HttpActuator
 from sensorimotor.actions.line_actuator import LineActuator
 from sensorimotor.actions.udp_actuator import UdpActuator
-from sensorimotor.errors import ActuatorError, UsageError
+from sensorimotor.errors import ActuatorError, ActuatorGoneError, UsageError
 
 COMMAND = Command(np.array([0.5, -1], np.float32), "lift", 7, 100, 200, held=False)
 RECORD = {"action": [0.5, -1.0], "label": "lift", "step": 7, "decided_ns": 100, "expires_ns": 200, "held": False}
@@ -66,7 +66,7 @@ def test_each_command_is_one_line(pipe):
 def test_a_reader_that_has_gone_is_an_error(pipe):
     reading, writing = pipe
     os.close(reading)
-    with pytest.raises(ActuatorError, match="cannot write to stdout: Broken pipe"):
+    with pytest.raises(ActuatorGoneError, match="cannot write to stdout: Broken pipe"):
         LineActuator(writing).send(COMMAND, LONG_S)
 
 
@@ -288,6 +288,35 @@ def test_that_nobody_listens_is_noticed_one_datagram_later():
     actuator.close()
 
 
+def test_while_nobody_listens_no_datagram_seems_to_be_taken_and_the_first_that_is_is_sent_once():
+    port = closed_port()
+    actuator = UdpActuator(f"udp://127.0.0.1:{port}")
+
+    def sent():
+        """As a dispatcher does it: after an error all is begun anew."""
+        actuator.open()
+        try:
+            actuator.send(COMMAND, LONG_S)
+        except ActuatorError:
+            return False
+        return True
+
+    actuator.open()
+    actuator.send(COMMAND, LONG_S)
+    with pytest.raises(ActuatorError, match="Connection refused"):
+        actuator.send(COMMAND, LONG_S)
+    assert not any(sent() for _ in range(5))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", port))
+        receiver.settimeout(LONG_S)
+        assert sent()
+        assert json.loads(receiver.recv(9999)) == RECORD
+        receiver.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receiver.recv(9999)
+    actuator.close()
+
+
 def test_what_does_not_fit_into_a_datagram_is_an_error():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
@@ -370,6 +399,8 @@ def test_none_does_nothing():
         ("udp://robot:0", "is no address like udp://HOST:PORT"),
         ("udp://robot:9000/act", "is no address like udp://HOST:PORT"),
         ("udp://robot:x", "is no address like udp://HOST:PORT"),
+        ("udp://ann:secret@robot:9", r"udp://\*\*\*@robot:9 is no address"),
+        ("udp://robot:9?key=secret", r"udp://robot:9?key=\*\*\* is no address"),
     ],
 )
 def test_what_is_no_actuator_is_refused_in_words(typed, message):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,8 @@ def test_an_absolute_stop_file_stays_where_it_is(tmp_path):
         ("allow = 'left'", "allow: Input should be a valid tuple (got 'left')"),
         ("allow = [1]", "allow.0: Input should be a valid string (got 1)"),
         ("stop_file = ''", "stop_file: String should have at least 1 character"),
+        (r'stop_file = "a\u0000b"', "stop_file: String should match pattern"),
+        ("confidence = " + "[" * 100_000, "guards.toml are no valid guards: they are nested too deep"),
         ("confidence = ", "guards.toml is not valid TOML"),
     ],
 )
@@ -92,6 +96,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(GuardError, match=r"bytes\.toml is not valid TOML"):
         load_guard_rules(tmp_path / "bytes.toml")
+    with pytest.raises(GuardError, match="it is no file of guards"):
+        load_guard_rules(Path("/dev/zero"))
+
+
+def test_a_mark_of_the_byte_order_before_the_first_key_is_passed_over(tmp_path):
+    (tmp_path / "guards.toml").write_text("confidence = 0.5", encoding="utf-8-sig")
+    assert load_guard_rules(tmp_path / "guards.toml").confidence == 0.5
 
 
 @given(st.text())

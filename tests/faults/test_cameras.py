@@ -34,6 +34,14 @@ def test_camera_repeats_one_frame(running, camera, mode):
     assert running.input_states("camera") == ["live", "frozen", "recovered"]
 
 
+def test_camera_covered(running, camera):
+    camera.tell("mode covered")
+    running.wait_for("dark for 5 s, with nothing but noise to be seen; is its lens covered, or the light off?")
+    running.wait_until_it_acts()
+    assert running.state() == "running"
+    assert running.input_states("camera") == ["live"]
+
+
 def test_camera_killed_and_restarted(running, camera):
     camera.kill()
     running.wait_for("camera lost")
@@ -93,6 +101,20 @@ def test_camera_faster_than_asked(running, camera, tools):
     running.wait_until_it_acts()
     assert running.state() == "running"
     assert min(jumps()) >= 0
+
+
+def test_rtsp_camera_gone_and_back(inside, policy, rtsp):
+    with rtsp.RtspCamera(user="ann", password="s3cret") as camera, inside(policy, {"camera": camera.url}) as running:
+        running.wait_until_it_acts()
+        camera.go_away()
+        with running.only_the_safe_action():
+            running.wait_for("camera lost: rtsp://***@127.0.0.1")
+            running.wait_for_state("holding")
+        camera.come_back()
+        running.wait_for("camera recovered")
+        running.wait_until_it_acts()
+        assert not any("s3cret" in line for line in running.told())
+    assert camera.clients >= 2
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")

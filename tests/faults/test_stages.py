@@ -108,6 +108,7 @@ def test_other_encoder_hangs(inside, policy, camera, tmp_path):
         hangs.set()
         words.write_text("go to the blue key")
         running.wait_for("encoder of instruction: busy with one value for")
+        running.wait_for("until it is done, the one before it counts")
         running.wait_for_state("degraded")
         running.wait_until_it_acts()  # on what it was told before
         assert running.events("encoder")[0]["state"] == "hangs"

@@ -46,7 +46,8 @@ class MjpegCamera:
         rate_hz: Frames a second.
         size: Height and width of its frames.
         mode: `live`; `frozen`: the connection stays and nothing comes; `repeat`: the last frame again and again;
-            `black`; `torn`: every second frame has garbage in its middle; `truncated`: every second frame ends halfway.
+            `black`; `covered`: black but for a sensor's noise; `torn`: every second frame has garbage in its middle;
+            `truncated`: every second frame ends halfway.
         paths: What clients asked for, with their queries.
     """
 
@@ -122,6 +123,8 @@ class MjpegCamera:
         frame = np.full((*self.size, 3), 90, np.uint8)
         if self.mode == "black":
             frame[:] = 0
+        elif self.mode == "covered":
+            frame = np.random.default_rng(number).normal(6, 4, frame.shape).clip(0, 255).astype(np.uint8)
         else:
             frame[60:, :, 0] = number % 200
             stamp(frame, time.monotonic_ns())

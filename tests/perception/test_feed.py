@@ -245,6 +245,20 @@ def test_a_frozen_camera_that_stops_altogether_is_late_and_lost():
     assert stage.story == ["live", "frozen", "late", "lost"]
 
 
+def test_a_camera_in_the_dark_is_told_and_stays_live_and_a_film_may_be_dark():
+    stage = Stage()
+    stage.sensor.steps = [3, 4, 5, 6, 7, 8] * 20
+    stage.turn(120)
+    assert [line for line in stage.notices if "is its lens covered" in line] == [
+        "a script: dark for 5 s, with nothing but noise to be seen; is its lens covered, or the light off?"
+    ]
+    assert stage.story == ["live"]
+    film = Stage()
+    film.sensor.noisy, film.sensor.steps = False, [3, 4, 5, 6, 7, 8] * 20
+    film.turn(120)
+    assert film.notices == []
+
+
 def test_a_source_that_may_repeat_itself_is_never_frozen():
     stage = Stage()
     stage.sensor.noisy = False

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from sensorimotor.clock import ManualClock
-from sensorimotor.errors import MissingExtraError, SensorError, SensorimotorError, UsageError
+from sensorimotor.errors import MissingExtraError, ObservationError, SensorError, SensorimotorError, UsageError
 from sensorimotor.perception import sensors
 from sensorimotor.perception.camera import Camera
 from sensorimotor.perception.image_directory import ImageDirectory
@@ -153,7 +153,14 @@ def test_a_machine_without_portaudio_is_told_what_to_install(monkeypatch):
     monkeypatch.setattr("sensorimotor.libraries.import_module", missing)
     with pytest.raises(SensorError, match="libportaudio2"):
         sensor_of("mic", "default")
-    assert [found for found in available() if found.kind == "audio"] == []
+    told = []
+    assert [found for found in available(told.append) if found.kind == "audio"] == []
+    assert "libportaudio2" in told[0]
+
+
+def test_a_text_that_is_too_long_is_refused_by_the_name_of_its_input():
+    with pytest.raises(ObservationError, match="input 'instruction': expected a text"):
+        sensor_of("instruction", "x" * 100_000)
 
 
 def test_standard_input_that_is_closed_is_refused(monkeypatch):

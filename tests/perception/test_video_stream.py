@@ -74,6 +74,33 @@ def test_damaged_frames_are_left_out_and_counted(mjpeg, damage):
         assert abs(sample.captured_ns - mjpeg.read_stamp(sample.value)) < 5e9  # every pixel of the clock is there
 
 
+def test_a_frame_that_would_fill_the_memory_is_damaged_to_us(mjpeg, monkeypatch):
+    monkeypatch.setattr("sensorimotor.perception.media_source.MAX_PIXELS", 320 * 240)
+    with mjpeg.MjpegCamera(rate_hz=100) as camera, watching(camera.url) as stream:
+        take(stream, 2)
+        camera.size = (480, 640)
+        while not stream.losses.totals():
+            stream.read(1.0)
+        camera.size = (240, 320)
+        take(stream, 2)
+    assert list(stream.losses.totals()) == ["torn"]
+    assert stream.losses.told() == []
+
+
+def test_a_camera_over_rtsp_is_seen_by_its_password_which_nobody_else_sees(rtsp):
+    with rtsp.RtspCamera(user="ann", password="s3cret") as camera:
+        with watching(camera.url, Image(height=120, width=160)) as stream:
+            samples = take(stream, 10)
+            assert stream.source == f"rtsp://***@127.0.0.1:{camera.port}/live"
+        assert camera.clients == 1
+        levels = [round(float(sample.value.mean())) for sample in samples]
+        assert levels == sorted(levels)
+        assert levels[0] < levels[-1]
+        with pytest.raises(SensorError, match="401 Unauthorized") as refused:
+            VideoStream(camera.url.replace("s3cret", "s3cond"), SIZE, clock=MonotonicClock()).open()
+        assert "s3cond" not in str(refused.value)
+
+
 def test_a_stream_whose_every_frame_looks_damaged_is_taken_as_it_is(mjpeg, monkeypatch):
     picture = mjpeg.MjpegCamera._picture
     monkeypatch.setattr(mjpeg.MjpegCamera, "_picture", lambda camera, number: picture(camera, 1))  # each one torn

@@ -77,6 +77,11 @@ def test_lines_that_are_no_text_are_counted_and_the_next_is_read(pipe):
     writer.join()
     assert text.value == "stop"
     assert lines.losses.totals() == {"not unicode": 1, "too long": 2}
+    assert lines.losses.told() == [
+        "standard input: a line is longer than 40000 bytes; it is left out",
+        "standard input: a line is no text in UTF-8; such lines are left out",
+        "lines of standard input: longer than 10000 characters; the text before it stays",
+    ]
 
 
 def test_standard_input_stays_open_and_a_reader_comes_back(pipe):

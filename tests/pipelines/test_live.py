@@ -1,6 +1,7 @@
 """A policy that runs: real threads and clocks, sensors that a test plays, and no assertion about how fast it is."""
 
 import json
+import os
 import queue
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from sensorimotor.actions.callable_actuator import CallableActuator
 from sensorimotor.actions.guard_rules import parse_guard_rules
 from sensorimotor.actions.guards import Guards
+from sensorimotor.actions.line_actuator import LineActuator
 from sensorimotor.actions.space import Box
 from sensorimotor.errors import SensorError, UsageError
 from sensorimotor.models.signature import Constant, Signature
@@ -69,7 +71,7 @@ def frame(level):
 class Stage:
     """A running policy with everything that a test may look at or play with."""
 
-    def __init__(self, policy, names=("camera", "instruction"), act=None, rules="", **options):
+    def __init__(self, policy, names=("camera", "instruction"), act=None, actuator=None, rules="", **options):
         self.policy, self.sensors = policy, {name: Played(name) for name in names}
         self.commands, self.told, self.decisions = [], [], []
         guards = Guards(
@@ -84,7 +86,7 @@ class Stage:
         self.live = Live(
             policy,
             self.sensors,
-            CallableActuator(act or self.commands.append, "list"),
+            actuator or CallableActuator(act or self.commands.append, "list"),
             guards,
             told=options.pop("told", self.told.append),
             watch=lambda seen, decision: self.decisions.append(decision),
@@ -105,6 +107,19 @@ class Stage:
 
     def acts(self):
         return any(not command.held for command in list(self.commands))
+
+
+def made_to_hang(policy):
+    """Have the core hang from when the first event is set until the second is."""
+    step, hangs, go_on = policy.backend.step, threading.Event(), threading.Event()
+
+    def hanging(inputs):
+        if hangs.is_set():
+            assert go_on.wait(WAIT_S)
+        return step(inputs)
+
+    policy.backend.step = hanging
+    return hangs, go_on
 
 
 def test_it_holds_until_it_sees_and_then_acts_on_the_newest(fake):
@@ -222,14 +237,7 @@ def test_nothing_that_a_screen_raises_ends_what_it_shows(fake):
 
 def test_a_stall_is_told_and_traced_while_it_lasts(fake):
     policy = fake()
-    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
-
-    def hanging(inputs):
-        if hangs.is_set():
-            assert go_on.wait(WAIT_S)
-        return step(inputs)
-
-    policy.backend.step = hanging
+    hangs, go_on = made_to_hang(policy)
     with Stage(policy, names=("camera",)) as stage:
         stage.sensors["camera"].put(frame(1))
         assert eventually(stage.acts)
@@ -244,14 +252,7 @@ def test_a_plan_goes_on_while_the_core_hangs_and_then_it_holds(fake):
         {"joint": State(size=1, max_age_s=60.0)}, Box([-9], [9]), Constant(np.zeros(1, np.float32)), 50.0, horizon=3
     )
     policy = fake(signature)
-    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
-
-    def hanging(inputs):
-        if hangs.is_set():
-            assert go_on.wait(WAIT_S)
-        return step(inputs)
-
-    policy.backend.step = hanging
+    hangs, go_on = made_to_hang(policy)
     with Stage(policy, names=("joint",), rules="missed_deadlines = 1", rate_hz=5.0) as stage:
         stage.sensors["joint"].put(np.full(1, 0.5, np.float32))
         assert eventually(stage.acts)
@@ -270,14 +271,7 @@ def test_a_plan_goes_on_while_the_core_hangs_and_then_it_holds(fake):
 
 def test_the_stop_is_heard_while_the_core_hangs(fake):
     policy = fake()
-    step, go_on, hangs = policy.backend.step, threading.Event(), threading.Event()
-
-    def hanging(inputs):
-        if hangs.is_set():
-            assert go_on.wait(WAIT_S)
-        return step(inputs)
-
-    policy.backend.step = hanging
+    hangs, go_on = made_to_hang(policy)
     with Stage(policy, names=("camera",), rules="missed_deadlines = 1000") as stage:
         stage.sensors["camera"].put(frame(1))
         assert eventually(stage.acts)
@@ -288,6 +282,24 @@ def test_the_stop_is_heard_while_the_core_hangs(fake):
         assert eventually(lambda: stage.commands[-1].held)
         assert stage.live.health.report().state == "stopped"
         go_on.set()
+
+
+def test_the_end_does_not_wait_for_a_source_that_hangs_and_is_no_stall(fake):
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hanging(timeout_s):
+        hangs.set()
+        assert go_on.wait(WAIT_S)
+
+    with Stage(fake()) as stage:
+        stage.sensors["camera"].put(frame(1))
+        assert eventually(stage.acts)
+        stage.sensors["instruction"].read = hanging
+        assert hangs.wait(WAIT_S)
+        assert eventually(lambda: not stage.commands[-1].held)
+    go_on.set()
+    assert [command.held for command in stage.commands[-2:]] == [False, True]
+    assert not any("stalled" in line for line in stage.told)
 
 
 def test_actions_that_do_not_arrive_are_counted_and_not_healthy(fake):
@@ -305,6 +317,27 @@ def test_actions_that_do_not_arrive_are_counted_and_not_healthy(fake):
         assert eventually(lambda: metric('sensorimotor_actuator_failures_total{cause="failed"}'))
         stage.sensors["camera"].put(frame(2))
         assert eventually(lambda: not stage.live.health.report().healthy)
+
+
+def test_it_ends_when_nobody_will_take_an_action_any_more(fake):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Stage(fake(), actuator=LineActuator(writing)) as stage:
+        stage._thread.join(WAIT_S)
+        assert not stage._thread.is_alive()
+    os.close(writing)
+    assert "nobody takes actions any more: the run ends" in stage.told
+
+
+def test_words_that_the_policy_was_never_taught_are_told_once_each(tiny_policy):
+    with Stage(tiny_policy) as stage:
+        for text in ("go to the crimson ball", "go to the crimson teapot", "go to the red ball"):
+            stage.sensors["instruction"].put(text)
+        assert eventually(lambda: any("teapot" in line for line in stage.told))
+    assert [line for line in stage.told if "taught" in line] == [
+        "instruction: the policy was never taught the words 'crimson'",
+        "instruction: the policy was never taught the words 'teapot'",
+    ]
 
 
 def test_it_ends_when_all_that_lasts_has_ended(fake):

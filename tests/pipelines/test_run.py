@@ -185,6 +185,15 @@ def test_a_simulated_body_is_recorded_an_episode_each_and_replayed(sensorimotor,
         (("--input", "instruction=go", "--record", "unused", "--rate", "7.5"), "a whole number of steps a second"),
         (("--replay", "nowhere.jsonl", "nowhere"), "cannot read the trace nowhere.jsonl"),
         (("--replay", "nowhere.jsonl", "nowhere", "--env", "BabyAI-GoToObj-v0"), "leave the other options out"),
+        (("--replay", "nowhere.jsonl", "nowhere", "--serve", "0"), "leave the other options out"),
+        (("--replay", "nowhere.jsonl", "nowhere", "--to", "none"), "leave the other options out"),
+        (("--env", "BabyAI-GoToObj-v0", "--to", "udp://127.0.0.1:9"), "leave out --to, or --env"),
+        (("--input", "instruction=go", "--speaker", "espeak:en-us"), "name one with --env"),
+        (("--input", "instruction=go", "--json"), "where the actions go"),
+        (("--input", "instruction=go", "--json", "--to", "stdout"), "where the actions go"),
+        (("--input", "instruction=go", "--duration", "inf"), "less than or equal to 1000000000"),
+        (("--input", "http://ann:secret@cam/video"), "--input 'http://***@cam/video': expected NAME=SOURCE"),
+        (("--input", "http://ann:secret@cam/video?channel=2"), "expected NAME=SOURCE"),
         ((), "nothing is connected"),
         (("--env", "NoSuch-v0"), "'NoSuch-v0' cannot be made"),
     ],
@@ -194,6 +203,13 @@ def test_what_cannot_be_run_is_one_sentence(sensorimotor, words, what):
     assert done.returncode in (1, 2)
     assert what in done.stderr
     assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_that_a_critical_input_is_not_connected_is_told_at_once(sensorimotor):
+    done = sensorimotor("run", "default", "--input", "instruction=go", "--to", "none", "--duration", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert "camera is critical and not connected: only the safe action will be executed" in done.stderr
 
 
 def test_the_sensors_of_this_machine_are_shown(sensorimotor):

@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +241,16 @@ def test_a_trace_that_cannot_be_begun_is_refused_at_once(tmp_path):
     with pytest.raises(OutputPathError, match="is a pipe"):
         writer(tmp_path / "pipe", told)
     assert told == []
+
+
+def test_a_trace_that_another_run_writes_is_refused_until_it_has_ended(path):
+    with writer(path):
+        with pytest.raises(OutputPathError, match=r"another run writes the trace .*: choose another file"):
+            writer(path)
+        assert [line.kind for line in read_trace(path)] == ["header"]
+    writer(path).close()
+    with writer(Path("/dev/null")), writer(Path("/dev/null")):
+        pass
 
 
 def test_what_comes_after_the_end_is_counted_as_lost(path):
