@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sensorimotor.errors import DataError, SensorimotorError
+from sensorimotor.errors import ClusterError, DataError, SensorimotorError, UsageError
 from sensorimotor.libraries import library
 from sensorimotor.models.execution import CPU
 from sensorimotor.models.policy import Policy
@@ -32,8 +32,12 @@ from sensorimotor.pipelines.batch_workers import LOOK_EVERY_S
 
 REACH_S = 5.0
 """How long a cluster may take to answer at all."""
-DEFAULT_PORT, CLIENT_PORT = 6379, 10001
-"""Of a cluster's head, and of its server for clients elsewhere (`ray://`)."""
+HELLO, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000"), b"\x04"
+"""How a client begins to speak HTTP/2, and the kind of message that a server begins with (RFC 9113, section 3.4)."""
+TLS_ALERT = b"\x15"
+"""How one begins that wants to be spoken to in TLS."""
+DEFAULT_PORT = 6379
+"""Of a cluster's head."""
 OBJECT_STORE_BYTES = 256 * 2**20
 """For rows on their way here; they are small."""
 
@@ -41,19 +45,21 @@ AHEAD = 4
 """So many messages may wait here to be kept."""
 
 
-class RayError(SensorimotorError):
-    """A Ray cluster cannot be reached, or has failed."""
-
-
 def require_ray(cluster: str | None) -> None:
     """Check what can be checked before anything is begun.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        RayError: Nobody answers at the address of the cluster.
+        UsageError: Data cannot come from there.
+        ClusterError: Nobody answers at the address of the cluster.
     """
     _ray()
-    if cluster:
+    if cluster and "://" in cluster:
+        raise UsageError(
+            f"{cluster} is an address for Ray's client, through which no data come: name HOST:PORT of the head, and "
+            "run this on a machine of the cluster"
+        )
+    if cluster and cluster != "auto":  # the one that was begun on this machine, which Ray finds at once or not
         _require_answer(cluster)
 
 
@@ -79,7 +85,7 @@ def decided_on_ray(
         pulse: Told again and again of how many more rows are decided; what it raises ends the work.
 
     Raises:
-        RayError: The cluster cannot be reached, or has failed.
+        ClusterError: The cluster cannot be reached, or has failed.
     """
     ray, data = _ray()
     with _connected(ray, job):
@@ -104,7 +110,7 @@ def decided_on_ray(
             yield _decided(shards, _watched(rows, lambda: pulse(0)), pulse)
         except ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[-300:]
-            raise RayError(f"Ray has failed: {reason}") from error
+            raise ClusterError(f"Ray has failed: {reason}") from error
 
 
 class ShardDecider:
@@ -204,14 +210,14 @@ def _rows(
         if message["trouble"]:
             raise SensorimotorError(message["trouble"])
         if message["shard"] != shard.number:
-            raise RayError(f"Ray gave results of shard {message['shard']} in place of {shard.number}")
+            raise ClusterError(f"Ray gave results of shard {message['shard']} in place of {shard.number}")
         if message["tally"]:
             tallies.append(BatchTally.from_json(json.loads(message["tally"])))
             return
         for batch in arrow().ipc.open_stream(message["rows"]):
             pulse(len(batch))
             yield batch
-    raise RayError(f"Ray gave no end of shard {shard.number}")
+    raise ClusterError(f"Ray gave no end of shard {shard.number}")
 
 
 @contextmanager
@@ -223,13 +229,13 @@ def _connected(ray: Any, job: BatchJob) -> Iterator[None]:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     options: dict[str, Any] = {"address": job.cluster}
     if not job.cluster:
-        options = {"num_cpus": max(1, job.workers), "include_dashboard": False}
+        options = {"address": "local", "num_cpus": max(1, job.workers), "include_dashboard": False}
         options["object_store_memory"] = OBJECT_STORE_BYTES
     try:
         ray.init(**options, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise RayError(f"{job.cluster or 'Ray on this machine'} cannot be used: {reason}") from error
+        raise ClusterError(f"{job.cluster or 'Ray on this machine'} cannot be used: {reason}") from error
     try:
         yield
     finally:
@@ -237,18 +243,23 @@ def _connected(ray: Any, job: BatchJob) -> Iterator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Ray itself tries for minutes, and then ends the process.
+    """Ray itself tries for a quarter of an hour, whoever listens there; what it wants to find there speaks HTTP/2.
 
     Raises:
-        RayError: Nobody is there.
+        ClusterError: Nobody is there, or somebody else.
     """
-    scheme, _, rest = address.rpartition("://")
-    host, _, port = rest.partition("/")[0].rpartition(":")
+    host, colon, port = address.rpartition(":")
     try:
-        number = int(port) if host else (CLIENT_PORT if scheme else DEFAULT_PORT)
-        socket.create_connection((host or port, number), REACH_S).close()
+        place = (host, int(port)) if colon else (address, DEFAULT_PORT)
+        with socket.create_connection(place, REACH_S) as connection:
+            connection.sendall(HELLO)
+            answer = connection.recv(4)
     except (OSError, ValueError) as error:
-        raise RayError(
-            f"no Ray cluster answers at {address} ({error}): begin one with `ray start --head`, name its HOST:PORT, or "
+        answer, why = b"", str(error)
+    else:
+        why = "somebody else is there"
+    if answer[3:] != SETTINGS and answer[:1] != TLS_ALERT:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({why}): begin one with `ray start --head`, name its HOST:PORT, or "
             "leave --ray out to use this machine"
-        ) from error
+        )

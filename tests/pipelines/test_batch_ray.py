@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sensorimotor.errors import SensorimotorError
+from sensorimotor.errors import ClusterError, SensorimotorError, UsageError
 from sensorimotor.pipelines import batch_ray
-from sensorimotor.pipelines.batch_ray import RayError, require_ray
+from sensorimotor.pipelines.batch_ray import require_ray
 from sensorimotor.pipelines.batch_store import Shard
 from sensorimotor.pipelines.batch_tally import BatchTally
 
@@ -72,14 +72,39 @@ def test_an_address_where_nobody_is_is_told_at_once_and_nothing_is_removed_for_i
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere.invalid:6379", "127.0.0.1:port", ""])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid", "127.0.0.1:port"])
 def test_addresses_are_checked_before_ray_tries_for_minutes(address):
     pytest.importorskip("ray")
-    if not address:
-        require_ray(None)
-        return
-    with pytest.raises(RayError, match="no Ray cluster answers"):
+    with pytest.raises(ClusterError, match="no Ray cluster answers"):
         require_ray(address)
+
+
+def test_an_address_of_rays_client_is_refused_and_no_address_is_this_machine():
+    pytest.importorskip("ray")
+    require_ray(None)
+    with pytest.raises(UsageError, match="HOST:PORT of the head"):
+        require_ray("ray://127.0.0.1:10001")
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_who_listens_at_an_address_but_is_no_ray_is_told_in_time(monkeypatch, says):
+    pytest.importorskip("ray")
+    monkeypatch.setattr(batch_ray, "REACH_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.sendall(says)
+            done.wait()
+            connection.close()
+
+        done = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ClusterError, match="no Ray cluster answers"):
+            require_ray(f"127.0.0.1:{server.getsockname()[1]}")
+        done.set()
+        thread.join()
 
 
 def test_without_ray_a_person_is_told_how_to_get_it(sensorimotor, table, tmp_path, person):
