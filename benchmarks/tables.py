@@ -343,6 +343,33 @@ def latency() -> str:
     return "\n".join(lines)
 
 
+def profiled() -> str:
+    """Where the milliseconds of a decision go, and what of this machine's limit each graph attains."""
+    report = _read("profile")
+    graphs = {graph["stage"]: graph for graph in report["graphs"]}
+    lines = ["| stage (ms) | p50 | p99 | n | at least | attained |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for stage, one in report["stages"].items():
+        graph = graphs.get(stage)
+        limit = f"{graph['floor_ms']:.3f} | {100 * graph['attained']:.0f} %" if graph else " | "
+        name = stage.replace("encode.", "encode ")
+        lines.append(f"| {name} | {one['p50']:.3f} | {one['p99']:.3f} | {one['n']:,} | {limit} |")
+    held, best = report["budget"], report["ceilings"]
+    others = [
+        f"{one['name']} takes {one['times_ours']['p50']:.1f} times as long"
+        for one in report["compare"]
+        if one["times_ours"] and one["name"] != "runtime"
+    ]
+    answer = "held" if held["holds"] else "not held"
+    lines += [
+        "",
+        f"{held['rate_hz']:g} decisions a second are {answer}, with {held['head_room']:.1f} times the time that 99 of "
+        f"100 take. *At least*: what {best['gemm_flops_s'] / 1e9:.0f} GFLOP/s and copies of as many bytes allow, "
+        f"measured in the same run. In turns, {' and '.join(others)} (median of {report['compare'][0]['turns']}). "
+        f"{_setting(report)}.",
+    ]
+    return "\n".join(lines)
+
+
 def training() -> str:
     """What the bundled policy cost to make."""
     config = _config()
@@ -650,6 +677,7 @@ PAGES = {
     ),
     "docs/encoders.md": (encoders, token_cache),
     "docs/clips.md": (clips,),
+    "docs/profile.md": (profiled,),
     "docs/performance.md": (frame_age, loop_overhead, streams, soak),
 }  # fmt: skip
 

@@ -76,15 +76,20 @@ class OnnxBackend:
 
     def step(self, inputs: CoreInput) -> CoreOutput:
         """See `Backend.step`."""
-        feeds = {"present": inputs.present, "age_s": inputs.age_s, "memory": inputs.memory}
-        for name, tokens, mask in zip(self._names, inputs.tokens, inputs.masks, strict=True):
-            feeds[f"{name}.tokens"], feeds[f"{name}.mask"] = tokens, mask
-        return CoreOutput(*self._core.run(DECIDED, feeds))
+        return CoreOutput(*self._core.run(DECIDED, core_feeds(self._names, inputs)))
 
     def empty_tokens(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.empty_tokens`."""
         shape = self._shapes[name]
         return np.zeros((1, 1, shape["dim"]), np.float32), np.zeros((1, 1), bool)
+
+
+def core_feeds(names: Sequence[str], inputs: CoreInput) -> dict[str, np.ndarray]:
+    """What the core's graph takes, by the names that it has for it; `names` are those of the inputs."""
+    feeds = {"present": inputs.present, "age_s": inputs.age_s, "memory": inputs.memory}
+    for name, tokens, mask in zip(names, inputs.tokens, inputs.masks, strict=True):
+        feeds[f"{name}.tokens"], feeds[f"{name}.mask"] = tokens, mask
+    return feeds
 
 
 def _session(ort: Any, bundle: Bundle, file: str, options: Any, providers: Sequence[str]) -> Any:

@@ -486,6 +486,63 @@ def batch(
 
 
 @app.command()
+def profile(
+    policy: PolicyArgument = "default",
+    rate: Annotated[float | None, typer.Option(help="Decisions a second to hold it against. Default: its own.")] = None,
+    batch: Annotated[
+        str, typer.Option(help="Sizes of batches, e.g. `1,2,4`; `none` leaves them out.")
+    ] = "1,2,4,8,16,32",
+    recording: Annotated[
+        str | None, typer.Option(help="Show it this instead of its golden set: a recording, a table, a video, …")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare with the same policy in torch and torch.compile.")
+    ] = False,
+    providers: Annotated[str, typer.Option(help="Execution providers of ONNX Runtime; or cpu, or cuda.")] = "cpu",
+    threads: Annotated[str, typer.Option(help="Inside one operator; `auto`: as many as prove quickest.")] = "1",
+    allow_fallback: Annotated[
+        bool, typer.Option("--allow-fallback", help="Let the CPU run what the first provider cannot.")
+    ] = False,
+    decisions: Annotated[int, typer.Option(min=1, max=100_000, help="To be timed, within 20 s.")] = 2000,
+    html: Annotated[Path | None, typer.Option(help="Also draw it: one file, for any browser.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show where the milliseconds of a policy go on this machine, and which rate it holds.
+
+    Example: `sensorimotor profile default --rate 30 --html profile.html`
+    """
+    from sensorimotor.files import write_atomically
+    from sensorimotor.pipelines import console, profile_options
+    from sensorimotor.pipelines.profile import profile as measure
+    from sensorimotor.pipelines.profile_console import profile_tables
+    from sensorimotor.pipelines.profile_report import html_report
+
+    rate_hz, count = profile_options.check_rate(rate), profile_options.parse_threads(threads)
+    sizes = () if batch == "none" else profile_options.parse_batches(batch)
+    execution = profile_options.execution_of(providers, count, allow_fallback)
+    if html:
+        html = profile_options.writable_file(html)
+    with console.err.status("loading") as status:
+        report = measure(
+            policy,
+            execution=execution,
+            threads=count,
+            batches=sizes,
+            rate_hz=rate_hz,
+            recording=recording,
+            with_torch=compare,
+            decisions=decisions,
+            told=status.update,
+        )
+    if html:
+        write_atomically(html, html_report(report))
+    if as_json:
+        _print_json(report)
+    else:
+        profile_tables(report, str(html) if html else None)
+
+
+@app.command()
 def sensors(as_json: Json = False) -> None:
     """Show the cameras and microphones of this machine, and what to type for them.
 

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import resource
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +24,22 @@ def describe_machine() -> dict[str, Any]:
         "memory_gib": round(memory, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def resident_mb() -> float:
+    """Memory that this process has now (MB); where the system does not say, the most that it ever had."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What the tests of pipelines share: the tiny recipe's demonstrations and speech, and small rooms built by hand."""
 
+import json
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -13,6 +14,16 @@ def material(trained, tiny_recipe, tiny_cache, one_thread):
     from sensorimotor.pipelines.material import gather
 
     return gather(tiny_recipe, tiny_cache, 1, lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def profiled(sensorimotor, tiny_bundle, tmp_path_factory):
+    """`sensorimotor profile`: what it printed, and the page that it drew."""
+    page = tmp_path_factory.mktemp("profiles") / "new" / "tiny.html"
+    words = ("--rate", 30, "--batch", "4,1,2", "--decisions", 300, "--html", page, "--json")
+    done = sensorimotor("profile", tiny_bundle, *words)
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(page=page, done=done, report=json.loads(done.stdout))
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@ import platform
 import re
 from importlib.metadata import version
 
-from sensorimotor.pipelines.hardware import describe_machine, today, versions
+import numpy as np
+
+from sensorimotor.pipelines.hardware import describe_machine, resident_mb, today, usable_cores, versions
 
 
 def test_the_machine_is_described():
@@ -25,3 +27,14 @@ def test_versions_are_those_that_are_installed_and_nothing_else():
 
 def test_the_date_is_a_date():
     assert re.fullmatch(r"20\d\d-[01]\d-[0-3]\d", today())
+
+
+def test_the_memory_of_this_process_grows_with_what_it_holds():
+    before = resident_mb()
+    held = np.ones(10_000_000, np.float64)
+    assert 60 < resident_mb() - before < 200
+    assert held[0] == 1
+
+
+def test_no_more_cores_can_be_used_than_there_are():
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
