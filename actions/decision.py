@@ -64,6 +64,7 @@ class Decision:
         labels: Names of the choices.
         parameters: What the head gave, float32: logits, or a plan `(horizon, size)`.
         plan_age_s: Age of the oldest plan that `selected` comes from (s); None where nothing is planned.
+        embedding: What all that was seen came to, float32 `(dim,)`; None where nothing was.
     """
 
     policy: str
@@ -81,6 +82,7 @@ class Decision:
     labels: tuple[str, ...] = ()
     parameters: np.ndarray | None = None
     plan_age_s: float | None = None
+    embedding: np.ndarray | None = None
 
     @property
     def held(self) -> bool:

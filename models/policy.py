@@ -224,6 +224,7 @@ class Policy:
                     labels=self.signature.action_space.labels,
                     parameters=output.parameters[i],
                     plan_age_s=plan_age_s,
+                    embedding=output.embedding[i],
                 )
             )
             self._streams[name] = _Stream(output.memory[i], row.step + 1, held[i], plans)
@@ -245,6 +246,29 @@ class Policy:
         known = {} if before is None else {name: before}
         self._encode(name, [checked], [{name: sequence}], [known], {})
         return known[name]
+
+    def encode_batch(
+        self,
+        name: str,
+        values: Sequence[Any],
+        sequences: Sequence[int],
+        before: Sequence[Known | None] | None = None,
+    ) -> list[Known]:
+        """What an encoder makes of several values at a time, for later decisions of any streams.
+
+        Args:
+            name: The input.
+            values: As in observations.
+            sequences: Numbers of the values; `act` must be given the same ones.
+            before: As for `encode`, one a value.
+
+        Raises:
+            ObservationError: As for `encode`.
+        """
+        checked = [self.signature.check({name: value}) for value in values]
+        known: list[dict[str, Known]] = [{name: one} if one else {} for one in before or [None] * len(values)]
+        self._encode(name, checked, [{name: sequence} for sequence in sequences], known, {})
+        return [one[name] for one in known]
 
     def ahead(
         self,

@@ -120,6 +120,10 @@ class TraceError(SensorimotorError):
     """A trace is missing, damaged, or newer than this version can read."""
 
 
+class ClusterError(SensorimotorError):
+    """Other machines cannot be reached, or have failed."""
+
+
 class OutputPathError(SensorimotorError):
     """Something could not be written where it was asked to go."""
 

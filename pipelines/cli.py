@@ -37,6 +37,7 @@ PrecisionOption = Annotated[
     Literal["fp32", "fp16"],
     typer.Option("--precision", help="fp16: pretrained encoders in half precision, where the bundle has them."),
 ]
+Engine = Literal["local", "ray"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 INTERRUPTED = 130
 CACHE = Path("~/.cache/sensorimotor")
@@ -490,6 +491,66 @@ def _replay(policy: str, trace: Path, recording: Path, as_json: bool) -> None:
 
 
 @app.command()
+def batch(
+    policy: PolicyArgument,
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A table, a recording's directory, or a file, directory, pattern or URL of media."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for the results.")],
+    bind: Annotated[
+        list[str] | None, typer.Option(help="INPUT=NAME: the column or feature that feeds an input; may be repeated.")
+    ] = None,
+    constants: Annotated[
+        list[str] | None, typer.Option("--set", help="INPUT=TEXT: what a text input is told; may be repeated.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Decisions a second of a recording.")] = None,
+    fit: Annotated[str, typer.Option(help="Pictures of another shape: crop, pad or stretch.")] = "crop",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0: none but this one.")] = max(
+        1, (os.cpu_count() or 1) - 1
+    ),
+    engine: Annotated[Engine, typer.Option(help="What to do it with.")] = "local",
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: one on this machine.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows decided in at a time, about.")] = 32,
+    shard_size: Annotated[
+        int | None, typer.Option(min=1, help="Episodes a file. Default: 4096 single rows, or 32 recordings.")
+    ] = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Keep the embeddings too.")] = False,
+    device: Annotated[str, typer.Option(help="Where the policy runs: cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Of the policy.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what is in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what is in --out first.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a policy over recordings, tables and media files; one row a decision, as Parquet, in the order of the input.
+
+    Ctrl-C, or a kill at any moment, loses nothing that is written: --resume goes on from there.
+
+    Example: `sensorimotor batch default clips/ --set instruction="go to the red ball" --out decisions`
+    """
+    from sensorimotor.models.execution import Execution
+    from sensorimotor.pipelines import console
+    from sensorimotor.pipelines.batch import Interrupted, run_batch
+    from sensorimotor.pipelines.batch_input import InputSpec
+    from sensorimotor.pipelines.batch_job import BatchJob
+
+    spec = InputSpec(where, _named("--bind", bind), _named("--set", constants), rate, fit)
+    execution = Execution.on(device, threads=threads)
+    job = BatchJob(policy, spec, out, workers, batch_size, shard_size, embeddings, execution, engine, ray)
+    try:
+        report = run_batch(job, resume=resume, overwrite=overwrite, progress=console.deciding)
+    except Interrupted as stopped:
+        typer.echo(f"interrupted: {stopped}", err=True)
+        raise typer.Exit(INTERRUPTED) from stopped
+    if as_json:
+        _print_json(report)
+    else:
+        console.decided(report)
+
+
+@app.command()
 def profile(
     policy: PolicyArgument = "default",
     rate: Annotated[float | None, typer.Option(help="Decisions a second to hold it against. Default: its own.")] = None,
@@ -631,6 +692,15 @@ def _pair(text: str) -> tuple[str, Any]:
         raise UsageError(
             f"--option {key}: expected a value, got lists in lists {len(value)} characters long"
         ) from error
+
+
+def _named(option: str, given: list[str] | None) -> dict[str, str]:
+    """NAME=TEXT, each name once."""
+    pairs = [one.partition("=") for one in given or ()]
+    named = {name: text for name, equals, text in pairs if name and equals}
+    if len(named) < len(pairs):
+        raise UsageError(f"{option}: expected NAME=TEXT, each name once, got {', '.join(map(repr, given or ()))}")
+    return named
 
 
 def _source(text: str) -> tuple[str, str]:

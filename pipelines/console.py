@@ -1,5 +1,6 @@
 """What people see on the terminal: progress on standard error, results as tables on standard output."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -231,6 +232,51 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=err) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def deciding(total: int, done: int) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over `total` episodes, with rows a second; call what it gives with more episodes and rows."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
+    )
+    began, rows = time.monotonic(), 0
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("deciding", total=total, completed=done, rate="")
+
+        def report(episodes: int, more: int) -> None:
+            nonlocal rows
+            rows += more
+            rate = rows / max(time.monotonic() - began, 1e-3)
+            progress.update(task, advance=episodes, rate=f"{rows} rows, {rate:.0f} a second")
+
+        yield report
+
+
+def decided(report: dict[str, Any]) -> None:
+    """What deciding in an input has come to."""
+    told = report["run"]
+    rows = {
+        "results": report["out"],
+        "rows": f"{report['rows']} in {report['shards']} files, of {report['episodes']} episodes",
+        "this time": f"{told['rows']} rows in {told['wall_s']:.1f} s, {told['rows_per_s']:.0f} a second",
+        "stages (s)": ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report["seconds"].items()),
+    }
+    if report["held"]:
+        rows["held"] = f"{report['held']} rows: a critical input was not there or too old"
+    if report["absent"]:
+        rows["absent"] = ", ".join(f"{name} in {count} rows" for name, count in report["absent"].items())
+    if report["losses"]:
+        rows["left out"] = ", ".join(f"{cause}: {count}" for cause, count in report["losses"].items())
+    if report["quarantined"]:
+        rows["quarantined"] = f"{report['quarantined']} episodes: see quarantine.parquet"
+    out.print(pairs(rows))
+    for line in report["notes"]:
+        err.print(line, soft_wrap=True, markup=False)
 
 
 @contextmanager
