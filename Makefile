@@ -41,7 +41,7 @@ $(VENV)/.runtime: $(BIN)/python $(SOURCES)
 	@$(INSTALL)
 	touch $@
 
-$(VENV)/.development: EXTRAS = cpu,train,data,live,rerun,sim,dev
+$(VENV)/.development: EXTRAS = cpu,train,data,live,rerun,ray,tune,sim,dev
 $(VENV)/.development: $(BIN)/python $(SOURCES)
 	@$(INSTALL)
 	touch $@ $(VENV)/.runtime

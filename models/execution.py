@@ -1,7 +1,7 @@
 """How the graphs of a policy are run on a machine: on what, with how many threads, how they are optimised."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +69,11 @@ class Execution:
         if device not in DEVICES:
             raise UsageError(f"no device is called {device!r}; there are {', '.join(DEVICES)}")
         return cls(DEVICES[device], **settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON types."""
+        graphs = {file: str(path) for file, path in self.graphs.items()}
+        return {**asdict(self), "providers": list(self.providers), "graphs": graphs}
 
     def files(self, bundle: Bundle) -> dict[str, Path]:
         """File of each graph that a step takes → the one that is run in its place.

@@ -139,7 +139,7 @@ def _about(job: BatchJob, policy: Policy, opened: BatchInput) -> dict[str, Any]:
             "engine": job.engine,
             "workers": job.workers,
             "batch_size": job.batch_size,
-            "execution": vars(job.execution),
+            "execution": job.execution.to_json(),
         },
         "date": today(),
         "hardware": describe_machine(),

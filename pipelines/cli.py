@@ -518,8 +518,11 @@ def batch(
         int | None, typer.Option(min=1, help="Episodes a file. Default: 4096 single rows, or 32 recordings.")
     ] = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Keep the embeddings too.")] = False,
-    device: Annotated[str, typer.Option(help="Where the policy runs: cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Of the policy.")] = 1,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Of the policy; more suit large ones. Default: as tuned, or 1.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what is in --out first.")] = False,
     as_json: Json = False,
@@ -530,14 +533,17 @@ def batch(
 
     Example: `sensorimotor batch default clips/ --set instruction="go to the red ball" --out decisions`
     """
-    from sensorimotor.models.execution import Execution
+    from sensorimotor.models.bundle import Bundle
     from sensorimotor.pipelines import console
     from sensorimotor.pipelines.batch import Interrupted, run_batch
     from sensorimotor.pipelines.batch_input import InputSpec
     from sensorimotor.pipelines.batch_job import BatchJob
+    from sensorimotor.pipelines.machine_profile import asked_or_tuned
 
     spec = InputSpec(where, _named("--bind", bind), _named("--set", constants), rate, fit)
-    execution = Execution.on(device, threads=threads)
+    execution = asked_or_tuned(
+        Bundle.load(policy), "throughput", console.note, threads=threads, device=device, precision=precision
+    )
     job = BatchJob(policy, spec, out, workers, batch_size, shard_size, embeddings, execution, engine, ray)
     try:
         report = run_batch(job, resume=resume, overwrite=overwrite, progress=console.deciding)

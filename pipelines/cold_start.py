@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -69,7 +69,7 @@ def cold_starts(source: str, step: Sensed, execution: Execution, n: int | None =
         values = Path(folder) / "observation.npz"
         with values.open("wb") as file:
             np.savez(file, allow_pickle=False, **step.observation)
-        call = [sys.executable, "-c", PROGRAM, source, str(values), json.dumps(asdict(execution), default=str)]
+        call = [sys.executable, "-c", PROGRAM, source, str(values), json.dumps(execution.to_json())]
         started = [_start(call) for _ in range(n or STARTS)]
     rows = np.array([[after - before for before, after in zip(row, row[1:], strict=False)] for *row, _ in started])
     medians = np.median(rows, 0) / 1e9

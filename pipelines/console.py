@@ -276,7 +276,12 @@ def decided(report: dict[str, Any]) -> None:
         rows["quarantined"] = f"{report['quarantined']} episodes: see quarantine.parquet"
     out.print(pairs(rows))
     for line in report["notes"]:
-        err.print(line, soft_wrap=True, markup=False)
+        note(line)
+
+
+def note(sentence: str) -> None:
+    """Something that a person should know, on standard error."""
+    err.print(sentence, soft_wrap=True, markup=False)
 
 
 @contextmanager

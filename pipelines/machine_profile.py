@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sensorimotor.errors import ProfileError, SensorimotorError
 from sensorimotor.files import expanded, sha256, write_atomically
 from sensorimotor.models.bundle import Bundle, graph_files
-from sensorimotor.models.execution import ONE_THREAD, Execution, Optimisation
+from sensorimotor.models.execution import ONE_THREAD, Execution, Optimisation, Precision
 from sensorimotor.models.onnx_backend import runtime
 from sensorimotor.models.quantised import quantised_name
 from sensorimotor.pipelines.hardware import describe_machine, multiplies_bytes, usable_cores
@@ -174,6 +174,33 @@ def tuned(bundle: Bundle, objective: Objective, tell: Told, cache: Path = CACHE)
         return ONE_THREAD
     tell(f"tuned on this machine on {profile.date}: {profile.name}")
     return execution
+
+
+def asked_or_tuned(
+    bundle: Bundle,
+    objective: Objective,
+    tell: Told,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+) -> Execution:
+    """How to run the graphs of a policy: as a person asks, or where nothing is asked for, as tuned on this machine.
+
+    Args:
+        bundle: The policy.
+        objective: What for.
+        tell: As for `tuned`.
+        threads: Inside one operator; None: not asked for.
+        device: `cpu` or `cuda`.
+        precision: Of the encoders.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if threads is None and device == "cpu" and precision == "fp32":
+        return tuned(bundle, objective, tell)
+    return Execution.on(device, threads=threads or 1, precision=precision)
 
 
 def _path(fingerprint: str, objective: Objective, cache: Path) -> Path:

@@ -105,12 +105,7 @@ def profile(
             "parameters": bundle.config["parameters"],
         },
         "shown": {"origin": shown.origin, "steps": len(shown.steps), "episodes": int(sum(shown.starts))},
-        "execution": asdict(execution)
-        | {
-            "providers": list(execution.providers),
-            "graphs": {file: str(path) for file, path in execution.graphs.items()},
-            "threads_tried_ms": {str(count): ms for count, ms in tried.items()},
-        },
+        "execution": execution.to_json() | {"threads_tried_ms": {str(count): ms for count, ms in tried.items()}},
         "stages": {stage: latency(times.ms(stage)) for stage in (*times.stages, TOTAL)},
         "histograms": histograms({stage: ms for stage in (*times.stages, TOTAL) if len(ms := times.ms(stage))}),
         "timeline": {"typical": _spans(times.typical()), "slow": _spans(_at(times, SLOWEST))},

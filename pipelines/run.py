@@ -24,7 +24,7 @@ from sensorimotor.perception.sensors import open_sensor
 from sensorimotor.pipelines.body import Body
 from sensorimotor.pipelines.live import Live
 from sensorimotor.pipelines.loop import Observer
-from sensorimotor.pipelines.machine_profile import Settings, tuned
+from sensorimotor.pipelines.machine_profile import Settings, asked_or_tuned
 from sensorimotor.pipelines.rerun_log import BackgroundRerunLog, RerunLog
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.run_recording import BackgroundRecording, RunRecording
@@ -110,7 +110,7 @@ def run(
     tell: Told = screen.tell if screen else lambda sentence: None
     _require_sense(inputs, env, to, speakers, as_fast_as_possible, serve)
     bundle = Bundle.load(source)
-    execution = _execution(bundle, threads, device, precision, tell)
+    execution = asked_or_tuned(bundle, "latency", tell, threads=threads, device=device, precision=precision)
     policy = Policy.load(bundle, execution=execution, following=parse_following(follow))
     clock = ManualClock() if as_fast_as_possible else MonotonicClock()
     rules = load_guard_rules(guards) if guards else NO_RULES
@@ -202,13 +202,6 @@ def run(
     if body:
         summary["episodes"] = {"ended": body.episodes, "successes": body.successes}
     return summary
-
-
-def _execution(bundle: Bundle, threads: int | None, device: str, precision: Precision, tell: Told) -> Execution:
-    """How graphs are run: as a person says, or else as they were tuned on this machine."""
-    if threads is None and device == "cpu" and precision == "fp32":
-        return tuned(bundle, "latency", tell)
-    return Execution.on(device, threads=threads or 1, precision=precision)
 
 
 def _require_sense(
