@@ -12,6 +12,7 @@ from typing import Any
 
 from sensorimotor.errors import DataError, OutputPathError
 from sensorimotor.files import expanded
+from sensorimotor.memory import keep_memory
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.batch_input import BatchInput, open_input
 from sensorimotor.pipelines.batch_job import BatchJob
@@ -58,6 +59,7 @@ def run_batch(
         Interrupted: Ctrl-C; what is kept is kept.
     """
     began = time.perf_counter()
+    keep_memory()
     if job.engine == "ray":
         require_ray(job.cluster)  # before anything is removed
     policy = Policy.load(job.policy, execution=job.execution)

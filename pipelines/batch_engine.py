@@ -59,7 +59,7 @@ class Pace:
             lanes = max(1, batch_size // episodes)
             return cls(episodes, 1, lanes, 2 * lanes)
         lanes = min(SIDE_BY_SIDE, batch_size)
-        return cls(1, min(max(1, batch_size // lanes), fit), lanes, 2)
+        return cls(1, min(max(1, batch_size // lanes), fit), lanes, lanes)
 
     @property
     def rows(self) -> int:

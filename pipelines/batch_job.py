@@ -10,7 +10,7 @@ from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.batch_input import BatchInput, InputSpec
 
 ENGINES = ("local", "ray")
-SINGLE_ROWS, RECORDINGS = 4096, 32
+SINGLE_ROWS, RECORDINGS = 4096, 64
 """So many episodes are kept in one file: rows that stand alone, or recordings."""
 
 
@@ -24,7 +24,7 @@ class BatchJob:
         out: The directory for the results.
         workers: Processes that decode; 0: this one does.
         batch_size: So many rows are decided in at a time, about.
-        shard_size: Episodes kept in one file; None: 4096 rows that stand alone, or 32 recordings.
+        shard_size: Episodes kept in one file; None: 4096 rows that stand alone, or 64 recordings.
         embeddings: Whether to keep the embeddings too.
         execution: How the policy is run.
         engine: `local`: in this process and its workers; `ray`: in actors of Ray, as many as there are workers.

@@ -19,6 +19,7 @@ from typing import Any
 
 from sensorimotor.errors import ClusterError, DataError, SensorimotorError, UsageError
 from sensorimotor.libraries import library
+from sensorimotor.memory import keep_memory
 from sensorimotor.models.execution import CPU
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.batch_engine import Decided
@@ -131,6 +132,7 @@ class ShardDecider:
             self._trouble = str(error)
 
     def _open(self) -> None:
+        keep_memory()
         self._policy = Policy.load(self._job.policy, execution=self._job.execution)
         self._opened = open_input(self._job.input, self._policy.signature, self._ids)
         found = {"policy": self._policy.fingerprint, "input": self._opened.fingerprint}

@@ -7,6 +7,7 @@ from multiprocessing import reduction
 from typing import Any, NamedTuple
 
 from sensorimotor.errors import SensorimotorError
+from sensorimotor.memory import keep_memory
 from sensorimotor.models.signature import Signature
 from sensorimotor.pipelines.batch_blocks import Block, Reader, Unit
 from sensorimotor.pipelines.batch_input import BatchInput, InputSpec, open_input
@@ -79,6 +80,7 @@ def work(channel: Any, opening: Opening) -> None:
         try:
             slots = Slots(reduction.recv_handle(channel), opening.slots, opening.slot_bytes)
             _one_thread()
+            keep_memory()
             opened = open_input(opening.spec, Signature.from_json(opening.signature), opening.ids)
             channel.send(Ready())
             _serve(channel, opened, opening.steps, slots)

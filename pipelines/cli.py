@@ -515,7 +515,7 @@ def batch(
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: one on this machine.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows decided in at a time, about.")] = 32,
     shard_size: Annotated[
-        int | None, typer.Option(min=1, help="Episodes a file. Default: 4096 single rows, or 32 recordings.")
+        int | None, typer.Option(min=1, help="Episodes a file. Default: 4096 single rows, or 64 recordings.")
     ] = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Keep the embeddings too.")] = False,
     device: DeviceOption = "cpu",

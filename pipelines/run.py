@@ -16,6 +16,7 @@ from sensorimotor.actions.stop import LatchedStop, stopped_by_signals
 from sensorimotor.actions.stop_key import stopped_by_key
 from sensorimotor.clock import Clock, ManualClock, MonotonicClock
 from sensorimotor.errors import UsageError
+from sensorimotor.memory import keep_memory
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.execution import Execution, Precision
 from sensorimotor.models.policy import Policy
@@ -118,6 +119,7 @@ def run(
     with ExitStack() as stack:
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_S)
+        keep_memory()
         body: Body | None = None
         sensors: Mapping[str, Sensor]
         actuator: Actuator
