@@ -178,6 +178,8 @@ def main() -> None:
         "batch": BATCH,
         "turns": arguments.turns,
         "load_before": round(load, 2),
+        "nice": os.nice(0),
+        "real_time": os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR),
         "date": today(),
         "hardware": describe_machine(),
         "versions": versions("onnxruntime", "torch", "opencv-python-headless", "pyarrow", "numpy"),

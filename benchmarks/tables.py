@@ -670,6 +670,49 @@ def soak() -> str:
     return "\n\n".join(parts)
 
 
+BATCH_JOBS = {
+    "vit": "ViT-B/32, {photos:,} JPEGs of {width} × {height}",
+    "default": "`default`, {rows:,} steps of {episodes:,} recorded episodes",
+    "decode": "`default`, {rows:,} JPEGs of {width} × {height}",
+}
+BATCH_CONTENDERS = {
+    "sensorimotor batch": "`sensorimotor batch`",
+    "torch DataLoader": "a loop in eager torch",
+    "OpenCV": "decoding alone, in OpenCV",
+}
+
+
+def batch() -> str:
+    """Rows a second of batch inference, beside a loop in torch and the ceiling of decoding."""
+    report = _read("batch")
+    rates: dict[str, float] = {}
+    for key, row in report["jobs"].items():
+        rates[key] = len(row["s"]) * row["rows"] / sum(row["s"])
+    lines = []
+    for job, title in BATCH_JOBS.items():
+        for key, row in report["jobs"].items():
+            name, who, decoding, computing = key.split(" / ")
+            if name != job:
+                continue
+            rival = f"{job} / {'OpenCV' if job == 'decode' else 'torch DataLoader'} / {decoding} / {computing}"
+            ratio = f"{rates[key] / rates[rival]:.2f}" if who == "sensorimotor batch" else ""
+            about = title.format(
+                photos=report["photos"]["count"], rows=row["rows"], episodes=report["episodes"], **report["photos"]
+            )
+            agree = "" if row["agree"] is None else f"{row['agree']:.2%}"
+            processes, threads = decoding.split()[0], computing.split()[0] if who != "OpenCV" else ""
+            lines.append([about, BATCH_CONTENDERS[who], processes, threads, f"{rates[key]:,.0f}", ratio, agree])
+    head = ("job", "contender", "processes that decode", "threads that compute", "rows a second",
+            "ours to theirs", "same decisions")  # fmt: skip
+    return (
+        f"{_table(head, lines, words=2)}\n\nThe loop is a `DataLoader` of batches of {report['batch']}, whose workers "
+        "decode with OpenCV, and the same network with the same weights; of an episode it encodes all frames at once "
+        "and the mission once, and goes through the core step by step. Its clock starts when the network is there; that of "
+        "`sensorimotor batch` before the policy is loaded. *Ours to theirs* is to the loop, and of decoding to OpenCV "
+        f"alone. {report['turns']} turns each, of ViT-B/32 one. {_shared(report)}"
+    )
+
+
 PAGES = {
     "README.md": (summary, latency, training, reach),
     "docs/babyai.md": (
@@ -678,7 +721,7 @@ PAGES = {
     "docs/encoders.md": (encoders, token_cache),
     "docs/clips.md": (clips,),
     "docs/profile.md": (profiled,),
-    "docs/performance.md": (frame_age, loop_overhead, streams, soak),
+    "docs/performance.md": (frame_age, loop_overhead, streams, soak, batch),
 }  # fmt: skip
 
 
