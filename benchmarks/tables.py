@@ -708,8 +708,8 @@ def batch() -> str:
         f"{_table(head, lines, words=2)}\n\nThe loop is a `DataLoader` of batches of {report['batch']}, whose workers "
         "decode with OpenCV, and the same network with the same weights; of an episode it encodes all frames at once "
         "and the mission once, and goes through the core step by step. Its clock starts when the network is there; "
-        "that of `sensorimotor batch` before the policy is loaded. *Ours to theirs* is to the loop, and of decoding to OpenCV "
-        f"alone. {report['turns']} turns each, of ViT-B/32 one. {_shared(report)}"
+        "that of `sensorimotor batch` before the policy is loaded. *Ours to theirs* is to the loop, and of decoding "
+        f"to OpenCV alone. {report['turns']} turns each, of ViT-B/32 one. {_shared(report)}"
     )
 
 

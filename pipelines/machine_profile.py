@@ -50,7 +50,11 @@ class Hardware(_Stated):
 
 
 class Settings(_Stated):
-    """An `Execution` on the CPU; `graphs`: file of the bundle → SHA-256 of the int8 graph in its place."""
+    """An `Execution`, as it can be had again on the CPU.
+
+    Attributes:
+        graphs: File of the bundle → SHA-256 of the int8 graph in its place.
+    """
 
     threads: Count | None
     parallel: bool
@@ -58,11 +62,12 @@ class Settings(_Stated):
     spinning: bool
     optimisation: Optimisation
     arena: bool
+    precision: Precision = "fp32"
     graphs: dict[str, str] = {}
 
     @classmethod
     def of(cls, execution: Execution) -> "Settings":
-        """The settings of an execution on the CPU."""
+        """The settings of an execution; of one on another device, what the CPU has too."""
         stated = {name: getattr(execution, name) for name in cls.model_fields if name != "graphs"}
         return cls(**stated, graphs={file: sha256(path) for file, path in execution.graphs.items()})
 
@@ -75,6 +80,7 @@ class Settings(_Stated):
 
         Raises:
             ProfileError: A graph is none of the policy's, is missing or was changed.
+            UsageError: The policy has no encoders of that precision.
         """
         directory = profile_directory(bundle.fingerprint, cache)
         graphs = {file: directory / quantised_name(file) for file in self.graphs}
@@ -83,7 +89,9 @@ class Settings(_Stated):
         for file, path in graphs.items():
             if not path.is_file() or sha256(path) != self.graphs[file]:
                 raise ProfileError(f"{path} is missing or was changed: run `sensorimotor tune` again")
-        return Execution(**{**self.model_dump(), "graphs": graphs})
+        execution = Execution(**{**self.model_dump(), "graphs": graphs})
+        execution.files(bundle)
+        return execution
 
 
 class Measured(_Stated):

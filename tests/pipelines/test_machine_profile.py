@@ -161,6 +161,13 @@ def test_graphs_that_are_gone_or_changed_are_not_run(written, pick_up, int8, har
     assert "core.int8.onnx is missing or was changed" in told[0]
 
 
+def test_a_profile_for_encoders_that_the_policy_does_not_have_is_ignored_with_a_word(written, pick_up):
+    written(Execution(precision="fp16"))
+    execution, told = pick_up()
+    assert execution == ONE_THREAD
+    assert "no encoder in half precision" in told[0]
+
+
 def test_settings_name_only_graphs_of_the_policy(bundle, tmp_path):
     settings = Settings.of(ONE_THREAD).model_copy(update={"graphs": {"policy.onnx": "0"}})
     with pytest.raises(ProfileError, match=r"the policy has no graph policy\.onnx"):
