@@ -92,7 +92,7 @@ class Fit:
             return frame
         shrinks = height <= frame.shape[0] and width <= frame.shape[1]  # area is antialiased; enlarging it is blocky
         way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=way))
+        return np.asarray(cv2.resize(frame, (width, height), interpolation=way))
 
     def _colours(self, frame: np.ndarray, order: Order) -> np.ndarray:
         cv2 = self._cv2

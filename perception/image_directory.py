@@ -90,7 +90,7 @@ class ImageDirectory:
         if self.paced and not self._pace.reached(time_s, timeout_s):
             return None
         self._number += 1
-        picture = self._cv2.imread(str(files[number]), self._cv2.IMREAD_COLOR)  # 8 bits, turned as its EXIF says
+        picture = self._cv2.imread(str(files[number]), self._cv2.IMREAD_COLOR_RGB)  # 8 bits, turned as its EXIF says
         if picture is None:
             self.losses.count("torn")
             return None
@@ -99,7 +99,7 @@ class ImageDirectory:
             notice = self._fit.notice(self.source, *self._size)
             if notice:
                 self.losses.tell(notice)
-        return Sample(self._fit(picture, "bgr", own=True), self._clock.now_ns(), number, time_s)
+        return Sample(self._fit(picture, "rgb", own=True), self._clock.now_ns(), number, time_s)
 
     def close(self) -> None:
         """Wake up a `read` that waits."""

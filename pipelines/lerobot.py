@@ -262,7 +262,7 @@ class LeRobotEpisode:
         encoded = self._set.columns.pictures(self._row, feature)
         pictures = []
         for step in steps:
-            kind = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
+            kind = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR_RGB}.get(channels, cv2.IMREAD_UNCHANGED)
             content = encoded[step].as_py()
             picture = None
             if content:
@@ -273,8 +273,8 @@ class LeRobotEpisode:
                     f"{path}: episode {self._row.number}, row {step}: {feature} is no picture that can be decoded; "
                     "copy the data set again"
                 )
-            if channels > 1:
-                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGBA)
+            if channels == 4:
+                picture = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA)
             pictures.append(self._checked(feature, picture.reshape(*picture.shape[:2], -1), path))
         return pictures
 

@@ -166,12 +166,12 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     cv2 = library("cv2", "opencv-python-headless", "data", "reading pictures")
     require_modest(data, name)
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     except cv2.error as error:  # larger than OpenCV allows
         raise DataError(f"{name} cannot be decoded: {' '.join(str(error).split())[:300]}") from error
     if picture is None:
         raise DataError(f"{name} ({len(data)} bytes) is no picture that OpenCV can read, or it is damaged: replace it")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    return np.asarray(picture)
 
 
 def decode_sound(data: bytes, name: str, sample_rate: int | None = None, channels: int | None = None) -> Sound:
