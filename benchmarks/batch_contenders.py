@@ -123,11 +123,11 @@ class Episodes:
     """The pictures of each episode, and its mission."""
 
     def __init__(self, table: Path):
-        self.rows: dict[int, list[dict[str, Any]]] = {}
-        self.folder = table.parent
+        found: dict[int, list[dict[str, Any]]] = {}
         for line in table.read_text().splitlines():
             row = json.loads(line)
-            self.rows.setdefault(row["episode"], []).append(row)
+            found.setdefault(row["episode"], []).append(row)
+        self.rows, self.folder = list(found.values()), table.parent
 
     def __len__(self) -> int:
         return len(self.rows)
