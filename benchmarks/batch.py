@@ -16,6 +16,7 @@ decide is compared. Writes `benchmarks/results/batch.json`.
 """
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -73,9 +74,11 @@ def make_episodes(folder: Path, episodes: int) -> None:
 
     folder.mkdir()
     policy, world = Policy.load("default"), make_world("BabyAI-GoToLocal-v0")
-    with (folder / "table.jsonl").open("w") as table:
+    with (folder / "table.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["episode", "time", "camera", "instruction"])
         for episode in range(episodes):
-            rows = []
+            rows: list[tuple[float, str, str]] = []
             observation, _ = world.reset(seed=episode)
             policy.reset()
             over, step = False, 0
@@ -83,12 +86,11 @@ def make_episodes(folder: Path, episodes: int) -> None:
                 shown = {name: observation[name] for name in ("camera", "instruction")}
                 name = f"{episode:04}-{step:03}.png"
                 cv2.imwrite(str(folder / name), shown["camera"][:, :, ::-1])
-                rows.append({"time": step / 10, "camera": name, "instruction": shown["instruction"]})
+                rows.append((step / 10, name, shown["instruction"]))
                 observation, _, ended, cut, _ = world.step(policy.act(shown).executed)
                 over, step = ended or cut, step + 1
             for copy in range(PLAYED_BACK):
-                for row in rows:
-                    table.write(json.dumps({"episode": copy * episodes + episode, **row}) + "\n")
+                table.writerows([copy * episodes + episode, *row] for row in rows)
 
 
 def make_policy(folder: Path) -> None:
@@ -143,7 +145,7 @@ def main() -> None:
         if "vit" in arguments.only:
             make_policy(folder / "vit")
         repeat(folder / "photos", folder / "many", REPEATED)
-        photos, table = str(folder / "photos"), str(folder / "episodes" / "table.jsonl")
+        photos, table = str(folder / "photos"), str(folder / "episodes" / "table.csv")
         told = {"instruction": INSTRUCTION}
         base = {"constants": {}, "workers": 1, "threads": 1}
         rivals = ("sensorimotor batch", "torch DataLoader")

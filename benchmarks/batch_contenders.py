@@ -4,7 +4,7 @@ The loop in torch is a `DataLoader` whose workers decode with OpenCV, and the sa
 in inference mode. On episodes it encodes all frames of one at once and the mission once; the core goes step by step.
 """
 
-import json
+import csv
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -56,7 +56,7 @@ def in_torch(job: dict[str, Any]) -> dict[str, Any]:
     network, tokenizer = TorchBackend.from_bundle(bundle).network.eval(), bundle.tokenizer()
     size = tuple(bundle.signature.inputs["camera"].shape[:2])
     table = Path(job["input"])
-    episodic = table.suffix == ".jsonl"
+    episodic = table.suffix == ".csv"
     data: Any = Episodes(table) if episodic else Photos(sorted(table.glob("*.jpg")), size)
     began = time.perf_counter()
     loader = DataLoader(
@@ -123,10 +123,10 @@ class Episodes:
     """The pictures of each episode, and its mission."""
 
     def __init__(self, table: Path):
-        found: dict[int, list[dict[str, Any]]] = {}
-        for line in table.read_text().splitlines():
-            row = json.loads(line)
-            found.setdefault(row["episode"], []).append(row)
+        found: dict[str, list[dict[str, str]]] = {}
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["episode"], []).append(row)
         self.rows, self.folder = list(found.values()), table.parent
 
     def __len__(self) -> int:
