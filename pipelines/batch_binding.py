@@ -96,12 +96,12 @@ def feeding(
         if found is not None:
             by[name] = found
         elif modality.critical:
-            raise DataError(f"{missing(name)}. The policy does nothing without {name}: --bind {name}=…")
+            raise DataError(f"{missing(name)} (the policy does nothing without {name}: --bind {name}=…)")
         else:
             absent.append(name)
     if not by:
         first = next(name for name in signature.inputs if name not in spec.constants or len(spec.constants) == 1)
-        raise DataError(f"{missing(first)}. Nothing of it feeds the policy: --bind {first}=…")
+        raise DataError(f"{missing(first)} (nothing of it feeds the policy: --bind {first}=…)")
     return Feeding(by, tuple(absent))
 
 

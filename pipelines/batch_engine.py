@@ -24,6 +24,8 @@ from sensorimotor.pipelines.batch_tally import BatchTally
 
 SIDE_BY_SIDE = 8
 """Recordings that are decided side by side; so many single rows are decoded together."""
+MOST_ROWS = 4096
+"""Of a batch. Their pictures are all in memory, several times over, and beyond some dozens nothing is any quicker."""
 BLOCK_BYTES = 32 * 2**20
 """No block holds more than this of pictures and sound, unless a single step does."""
 
@@ -51,8 +53,8 @@ class Pace:
         Raises:
             UsageError: That is not at least one.
         """
-        if batch_size < 1:
-            raise UsageError(f"the batch size is at least 1, not {batch_size}")
+        if not 1 <= batch_size <= MOST_ROWS:
+            raise UsageError(f"the batch size is 1 to {MOST_ROWS}, not {batch_size}")
         fit = max(1, BLOCK_BYTES // max(1, step_bytes(signature)))
         if alone:
             episodes = min(SIDE_BY_SIDE, batch_size, fit)

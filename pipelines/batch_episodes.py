@@ -16,6 +16,7 @@ from sensorimotor.perception.modality import Audio, Image, Modality
 from sensorimotor.perception.resampled import mixed
 from sensorimotor.perception.sensor import Losses
 from sensorimotor.pipelines.batch_binding import Feeding, require_fit
+from sensorimotor.pipelines.batch_film import MAX_GAP_S, MAX_LENGTH_S, require_near
 from sensorimotor.pipelines.batch_input import InputSpec, Step, Unreadable, of_episode
 from sensorimotor.pipelines.episodes import Episode, SoundTrack, Source, Track
 from sensorimotor.pipelines.manifest import ManifestEpisode, ManifestSource
@@ -136,6 +137,9 @@ class EpisodesInput:
         times_s, own_hz = episode.times_s, self._source.rate_hz
         if own_hz is None or len(times_s) < 2 or abs(own_hz - self._rate_hz) <= SAME_RATE * self._rate_hz:
             return times_s
+        since_s = times_s - times_s[0]
+        late = int(np.argmax((np.diff(since_s) > MAX_GAP_S) | (since_s[1:] > MAX_LENGTH_S)))
+        require_near(float(since_s[late]), float(since_s[late + 1]))
         turns = ceil((times_s[-1] - times_s[0] - SIMULTANEOUS_S) * self._rate_hz) + 1
         return np.asarray(times_s[0] + np.arange(turns) / self._rate_hz)
 

@@ -40,7 +40,7 @@ def played(reels: Mapping[str, Reel], inputs: Mapping[str, Modality], rate_hz: f
                     losses.count(f"{name}: not taken")
             if reel.broken:
                 raise reel.broken
-            _require_near(due_ns, reel)
+            require_near(due_ns / 1e9, (reel.next_ns or 0) / 1e9)
         now = observed_now(buffers, inputs, due_ns / 1e9)
         values = {name: value() if isinstance(value, Later) else value for name, value in now.observation.items()}
         yield Step(due_ns / 1e9, Sensed(values, now.ages_s, now.sequences), _refused(values, inputs))
@@ -64,12 +64,19 @@ def _refused(observation: Mapping[str, Any], inputs: Mapping[str, Modality]) -> 
     return ""
 
 
-def _require_near(now_ns: int, reel: Reel) -> None:
-    """Refuse times that are damaged: until they come, a decision after the other would be made on nothing new."""
-    next_s = (reel.next_ns or 0) / 1e9
-    if next_s - now_ns / 1e9 > MAX_GAP_S or next_s > MAX_LENGTH_S:
+def require_near(now_s: float, next_s: float) -> None:
+    """Refuse times that are damaged: until they come, a decision after the other would be made on nothing new.
+
+    Args:
+        now_s: How far a recording has come, from its beginning (s).
+        next_s: When it goes on (s).
+
+    Raises:
+        DataError: That is too late.
+    """
+    if next_s - now_s > MAX_GAP_S or next_s > MAX_LENGTH_S:
         raise DataError(
-            f"after {now_ns / 1e9:.6g} s it goes on at {next_s:.6g} s, and no more than {MAX_GAP_S:g} s may pass "
+            f"after {now_s:.6g} s it goes on at {next_s:.6g} s, and no more than {MAX_GAP_S:g} s may pass "
             f"without anything new, or {MAX_LENGTH_S:g} s in all: replace it, or cut it into pieces"
         )
 

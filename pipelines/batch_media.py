@@ -106,6 +106,10 @@ class MediaInput:
         self._frames = {name: one.frames for name, one in self._inputs.items() if isinstance(one, Image)}
         for name in fed.absent:
             self.losses.tell(f"{redacted(spec.where)} has nothing for {name}, which is absent in every step")
+        if files.misnamed:
+            self.losses.tell(
+                f"{redacted(spec.where)}: {files.misnamed} files are left out, whose names are not UTF-8: rename them"
+            )
         if others := files.others + len(files.names) - len(useful):
             self.losses.tell(f"{redacted(spec.where)}: {others} files are left out, which have nothing for the policy")
 

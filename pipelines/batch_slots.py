@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sensorimotor.errors import SensorimotorError
 from sensorimotor.pipelines.batch_blocks import Block
 from sensorimotor.pipelines.batch_input import Step
 
@@ -44,10 +45,21 @@ class Slots:
 
     @classmethod
     def make(cls, count: int, size: int) -> "Slots":
-        """New ones; memory is only taken where something is put."""
+        """New ones; memory is only taken where something is put.
+
+        Raises:
+            SensorimotorError: There is not so much.
+        """
         file = os.memfd_create("sensorimotor-batch")
-        os.ftruncate(file, count * size)
-        return cls(file, count, size)
+        try:
+            os.ftruncate(file, count * size)
+            return cls(file, count, size)
+        except (OSError, OverflowError, ValueError) as error:
+            os.close(file)
+            raise SensorimotorError(
+                f"{count * size / 2**30:.3g} GiB cannot be shared with processes that decode ({error}): a smaller "
+                "--batch-size takes less, and --workers 0 none"
+            ) from error
 
     def put(self, block: Block, slot: int) -> Block:
         """A block whose large arrays lie in a piece of this memory, as far as there is room for them."""

@@ -66,8 +66,10 @@ class BatchStore:
         self.kept = {number: one for number, one in _journal(path) if self._is_there(one)}
 
     def _is_there(self, kept: Kept) -> bool:
+        """Whether the file is the one that was written; all of it is read, for others may be of the same size."""
+        file = self.path / kept.file
         try:
-            return (self.path / kept.file).stat().st_size == kept.bytes
+            return file.stat().st_size == kept.bytes and sha256(file) == kept.sha256
         except OSError:
             return False
 
@@ -230,9 +232,12 @@ def _journal(path: Path) -> Iterator[tuple[int, Kept]]:
             form = json.loads(line)
             tally = BatchTally.from_json(form["tally"])
             kept = Kept(form["file"], tuple(form["episodes"]), form["bytes"], form["sha256"], tally)
-            yield form["shard"], kept
-        except (ValueError, KeyError, TypeError) as error:
+            shard = Shard(form["shard"], *kept.episodes)
+            if shard.file != kept.file:
+                raise ValueError(f"{kept.file} is not the file of shard {shard.number}")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise OutputPathError(f"{file}, line {number} is damaged: begin anew with --overwrite") from error
+        yield shard.number, kept
 
 
 def _write(file: Path, schema: Any, batches: Iterable[Any]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sensorimotor.pipelines.batch_blocks import Trouble
 
 
@@ -41,15 +43,12 @@ class BatchTally:
 
     @classmethod
     def from_json(cls, form: Mapping[str, Any]) -> "BatchTally":
-        """Read what `to_json` wrote."""
-        return cls(
-            rows=form["rows"],
-            held=form["held"],
-            absent=Counter(form["absent"]),
-            losses=Counter(form["losses"]),
-            seconds=defaultdict(float, form["seconds"]),
-            quarantine=[Trouble(*one) for one in form["quarantine"]],
-        )
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        return TypeAdapter(cls).validate_python(form)
 
     @classmethod
     def sum(cls, tallies: Iterable["BatchTally"]) -> "BatchTally":

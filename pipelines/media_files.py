@@ -49,7 +49,8 @@ class MediaFiles:
         names: Paths of the files from the directory, or from the part of the pattern that has none; in the order of
             people, who count 9 before 10.
         others: How many files there are beside them.
-        fingerprint: Of names, sizes and times of change; empty where nothing was listed.
+        misnamed: How many media files have names that are not in UTF-8, which no table can hold.
+        fingerprint: Of names, sizes and times of change of the media files; empty where nothing was listed.
 
     Raises:
         DataError: There is no such place, or it cannot be reached.
@@ -64,15 +65,15 @@ class MediaFiles:
             self._fs, self._path = fsspec.core.url_to_fs(place)
             self._local = isinstance(self._fs, fsspec.implementations.local.LocalFileSystem)
             self._base, pattern = self._split()
-            if names is None:
-                found = self._listed(pattern)
-                names = sorted(found, key=natural)
-                self.fingerprint = _fingerprint(found)
-            else:
-                self.fingerprint = ""
-        media = [name for name in names if content(name)]
-        self.names: Sequence[str] = media
-        self.others = len(names) - len(media)
+            if names is not None:
+                self.names, self.others, self.misnamed, self.fingerprint = names, 0, 0, ""
+                return
+            found = self._listed(pattern)
+        media = [name for name in found if content(name)]
+        named = {name: found[name] for name in media if _in_utf8(name)}
+        self.names = sorted(named, key=natural)
+        self.others, self.misnamed = len(found) - len(media), len(media) - len(named)
+        self.fingerprint = _fingerprint(named)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file that is not too large to be in memory.
@@ -147,6 +148,14 @@ class MediaFiles:
         start = len(self._base.rstrip("/")) + 1
         names = {path[start:]: about for path, about in found.items() if about.get("type") != "directory"}
         return {name: about for name, about in names.items() if not any(p.startswith(".") for p in name.split("/"))}
+
+
+def _in_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fingerprint(found: Mapping[str, Mapping[str, Any]]) -> str:

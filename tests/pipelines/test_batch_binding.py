@@ -39,7 +39,7 @@ def test_the_task_is_for_the_only_text():
 
 def test_a_constant_needs_no_feature_and_is_not_absent():
     assert fed(["camera"], constants={"words": "go"}, camera=CAMERA, words=WORDS) == Feeding({"camera": "camera"}, ())
-    with pytest.raises(DataError, match="Nothing of it feeds"):
+    with pytest.raises(DataError, match="nothing of it feeds"):
         fed([], constants={"words": "go"}, words=WORDS)
 
 

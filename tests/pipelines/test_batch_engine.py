@@ -174,9 +174,10 @@ def test_large_pictures_make_small_blocks():
     assert Pace.of(large, 1000, alone=False).steps == 1
 
 
-def test_a_batch_has_at_least_one_row():
-    with pytest.raises(UsageError, match="at least 1, not 0"):
-        Pace.of(SMALL, 0, alone=True)
+@pytest.mark.parametrize("size", [0, 10**9])
+def test_a_batch_has_at_least_one_row_and_not_all_there_are(size):
+    with pytest.raises(UsageError, match=f"the batch size is 1 to 4096, not {size}"):
+        Pace.of(SMALL, size, alone=True)
 
 
 def test_films_and_sounds_are_counted_whole():

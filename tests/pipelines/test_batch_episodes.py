@@ -364,3 +364,11 @@ def test_a_hundred_thousand_rows_are_not_read_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr(EpisodesInput, "lived", None)  # nothing goes through episodes
     last = found.samples(range(rows - 1000, rows))[-1]
     assert last.seen.observation["joints"].tolist() == [rows - 1, 1]
+
+
+def test_times_that_are_damaged_do_not_go_on_for_ever(tmp_path):
+    rows = "".join(f"a,{time_s},0,1\n" for time_s in (5, 5.1, 5.2, 9e9)) + "b,0,0,1\nb,0.1,0,1\n"
+    found = opened(table(tmp_path / "rows.csv", "episode,time,x,y\n" + rows), {"joints": JOINTS}, rate_hz=20.0)
+    with pytest.raises(Unreadable, match=r"after 0\.2 s it goes on at 9e\+09 s"):
+        next(found.lived(0))
+    assert len(list(found.lived(1))) == 3

@@ -1,5 +1,6 @@
 """Media files as what a policy would have lived through."""
 
+import os
 import wave
 from contextlib import suppress
 from fractions import Fraction
@@ -171,6 +172,14 @@ def test_every_file_is_an_episode_named_by_its_path_in_the_order_of_people(tmp_p
     assert len(found) == 3
     assert found.alone
     assert any("1 files are left out" in line for line in found.losses.told())
+
+
+def test_names_that_no_table_can_hold_cost_no_other_file(tmp_path):
+    png(tmp_path / "a.png")
+    (tmp_path / os.fsdecode(b"b\xff.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    found = opened(tmp_path)
+    assert list(found.ids) == ["a.png"]
+    assert any("1 files are left out, whose names are not UTF-8" in line for line in found.losses.told())
 
 
 def test_a_pattern_names_files_from_where_it_begins(tmp_path):

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from sensorimotor.errors import SensorimotorError
 from sensorimotor.perception.buffers import Sensed
 from sensorimotor.pipelines.batch_blocks import Block, Part
 from sensorimotor.pipelines.batch_input import Step
@@ -84,3 +85,8 @@ def test_another_process_reads_the_same_memory(slots):
     there = slots.put(block({"camera": picture}), 2)
     assert np.array_equal(values(other.get(there))[0]["camera"], picture)
     other.close()
+
+
+def test_more_than_there_is_is_told():
+    with pytest.raises(SensorimotorError, match=r"GiB cannot be shared .* a smaller --batch-size"):
+        Slots.make(2**40, 2**20)

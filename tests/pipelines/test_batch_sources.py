@@ -95,7 +95,7 @@ ROWS = "id,camera,instruction,x,y,speed\na,0.png,go,1,2,3\n"
     [
         ({"kamera": CRITICAL}, {}, DataError, "no column 'kamera'; did you mean 'camera'"),
         ({"camera": CAMERA}, {"bind": {"camera": "camra"}}, DataError, "no column 'camra'; did you mean 'camera'"),
-        ({"weather": Text()}, {}, DataError, "Nothing of it feeds the policy: --bind weather="),
+        ({"weather": Text()}, {}, DataError, "nothing of it feeds the policy: --bind weather="),
         ({"camera": CAMERA}, {"bind": {"camera": "speed"}}, DataError, "'camera' is an image, .*; 'speed' is"),
         ({"speed": State(size=2)}, {}, DataError, r"a state, float32 \(2,\); 'speed' is vector of shape \(1,\)"),
         (HEARD, {"bind": {"mic": "camera"}}, UsageError, "for different things"),

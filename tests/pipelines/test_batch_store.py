@@ -109,8 +109,17 @@ def test_what_was_half_written_is_removed(tmp_path):
         assert not (tmp_path / ".part-00002.parquet.77.part").exists()
 
 
-@pytest.mark.parametrize("harm", [lambda file: file.unlink(), lambda file: file.write_bytes(b"")])
-def test_a_shard_that_was_taken_away_or_emptied_is_done_again(tmp_path, harm):
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"ep0", b"ep7")),
+        lambda file: file.write_bytes(file.with_name("part-00001.parquet").read_bytes()),
+    ],
+    ids=["taken away", "emptied", "changed", "swapped"],
+)
+def test_a_shard_that_is_not_what_was_written_is_done_again(tmp_path, harm):
     written(tmp_path)
     harm(tmp_path / "part-00000.parquet")
     with opened(tmp_path, resume=True) as store:
@@ -124,9 +133,32 @@ def test_a_run_that_was_killed_before_its_first_shard_is_continued(tmp_path):
         assert store.kept == {}
 
 
-def test_a_journal_that_was_changed_is_refused(tmp_path):
+def changed(**of_line):
+    def change(line):
+        form = json.loads(line)
+        tally = form["tally"] | of_line.pop("tally", {})
+        return json.dumps({**form, "tally": tally, **of_line})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: '{"shard": 0}',
+        lambda _: "[" * 100_000,
+        changed(shard=[0]),
+        changed(shard=1),
+        changed(file="../part-00000.parquet"),
+        changed(tally={"rows": "many"}),
+        changed(tally={"absent": {"mic": "often"}}),
+        changed(tally={"quarantine": [[1, 2, 3, 4, 5]]}),
+    ],
+)
+def test_a_journal_that_was_changed_is_refused(tmp_path, change):
     written(tmp_path)
-    (tmp_path / JOURNAL).write_text('{"shard": 0}\n')
+    first, *others = (tmp_path / JOURNAL).read_text().splitlines()
+    (tmp_path / JOURNAL).write_text("\n".join([change(first), *others, ""]))
     with pytest.raises(OutputPathError, match="line 1 is damaged: begin anew"), opened(tmp_path, resume=True):
         pass
 

@@ -79,3 +79,16 @@ def test_what_cannot_be_reached_is_said_without_credentials():
         MediaFiles("nothing://user:secret@host/clips")
     assert "secret" not in str(error.value)
     assert "nothing" in str(error.value)
+
+
+def test_files_of_which_no_table_can_hold_the_names_are_counted_and_left_out(folder):
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    files = MediaFiles(str(folder))
+    assert (len(files.names), files.others, files.misnamed) == (4, 1, 1)
+
+
+def test_what_is_no_media_file_changes_nothing(folder):
+    before = MediaFiles(str(folder)).fingerprint
+    (folder / "decisions").mkdir()
+    (folder / "decisions" / "manifest.json").write_text("{}")
+    assert MediaFiles(str(folder)).fingerprint == before
