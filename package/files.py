@@ -79,14 +79,27 @@ def write_atomically(target: Path, content: bytes | str) -> None:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def require_replaceable(target: Path) -> None:
+    """Check that a file may take the place of `target`: root could put one in the place of a device.
+
+    Raises:
+        OutputPathError: It is a pipe or a device.
+    """
+    with _explained(target):
+        strange = target.exists() and not (target.is_file() or target.is_dir())  # a directory refuses by itself
+    if strange:
+        raise OutputPathError(f"cannot write {target}: it is a pipe or a device; name a file")
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a file to; on success it takes the place of `target`.
 
     Raises:
-        OutputPathError: The directory is missing, read-only or full.
+        OutputPathError: The directory is missing, read-only or full, or the target is a pipe or a device.
     """
     target = target.absolute()  # "." has no name
+    require_replaceable(target)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     with _explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from sensorimotor.errors import UsageError
 from sensorimotor.models.execution import Execution
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines.batch_input import BatchInput, InputSpec
+from sensorimotor.redaction import redacted
 
 ENGINES = ("local", "ray")
 SINGLE_ROWS, RECORDINGS = 4096, 64
@@ -50,7 +51,7 @@ class BatchJob:
         if self.engine not in ENGINES:
             raise UsageError(f"no engine is called {self.engine!r}; there are {', '.join(ENGINES)}")
         if self.cluster and self.engine != "ray":
-            raise UsageError(f"a cluster at {self.cluster} is for the engine ray: add --engine ray")
+            raise UsageError(f"a cluster at {redacted(self.cluster)} is for the engine ray: add --engine ray")
 
     def key(self, policy: Policy, opened: BatchInput) -> dict[str, Any]:
         """All that the decisions and their files depend on."""

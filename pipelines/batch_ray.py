@@ -30,6 +30,7 @@ from sensorimotor.pipelines.batch_rows import Columns, arrow, in_groups
 from sensorimotor.pipelines.batch_store import Shard
 from sensorimotor.pipelines.batch_tally import BatchTally
 from sensorimotor.pipelines.batch_workers import LOOK_EVERY_S
+from sensorimotor.redaction import redacted
 
 REACH_S = 5.0
 """How long a cluster may take to answer at all."""
@@ -57,8 +58,8 @@ def require_ray(cluster: str | None) -> None:
     _ray()
     if cluster and "://" in cluster:
         raise UsageError(
-            f"{cluster} is an address for Ray's client, through which no data come: name HOST:PORT of the head, and "
-            "run this on a machine of the cluster"
+            f"{redacted(cluster)} is an address for Ray's client, through which no data come: name HOST:PORT of the "
+            "head, and run this on a machine of the cluster"
         )
     if cluster and cluster != "auto":  # the one that was begun on this machine, which Ray finds at once or not
         _require_answer(cluster)

@@ -10,14 +10,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from sensorimotor.errors import MissingExtraError, SensorimotorError, UsageError
+from sensorimotor.errors import MissingExtraError, OutputPathError, SensorimotorError, UsageError
 from sensorimotor.files import expanded
 from sensorimotor.redaction import redacted
 
@@ -747,8 +747,14 @@ def _require(extra: str, purpose: str, *packages: str) -> None:
 
 
 def _print_json(content: Any) -> None:
-    json.dump(content, sys.stdout)
-    sys.stdout.write("\n")
+    try:
+        print(json.dumps(content), flush=True)
+    except BrokenPipeError:  # who has read enough is no trouble
+        raise
+    except OSError as error:
+        with suppress(OSError):  # it would be tried again at the end
+            sys.stdout.close()
+        raise OutputPathError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from sensorimotor.models.execution import ONE_THREAD, Execution, Optimisation, P
 from sensorimotor.models.onnx_backend import runtime
 from sensorimotor.models.quantised import quantised_name
 from sensorimotor.pipelines.hardware import describe_machine, multiplies_bytes, usable_cores
+from sensorimotor.pipelines.media import require_file
 from sensorimotor.pipelines.sidelines import Told
 
 CACHE = Path("~/.cache/sensorimotor")
@@ -25,7 +26,7 @@ Count = Annotated[int, Field(ge=1, le=4096)]
 
 
 class _Stated(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Hardware(_Stated):
@@ -217,6 +218,7 @@ def _path(fingerprint: str, objective: Objective, cache: Path) -> Path:
 
 def _read(path: Path) -> MachineProfile:
     """Read a profile."""
+    require_file(path)
     if path.stat().st_size > MAX_BYTES:
         raise ProfileError(f"{path} is larger than {MAX_BYTES} bytes")
     try:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from sensorimotor.errors import OutputPathError, UsageError
-from sensorimotor.files import expanded, require_writable
+from sensorimotor.files import expanded, require_replaceable, require_writable
 from sensorimotor.models.execution import DEVICES, Execution
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -94,10 +94,11 @@ def writable_file(path: Path) -> Path:
     """A file that can be written, found out before anything is measured.
 
     Raises:
-        OutputPathError: It is a directory, or its own directory cannot be made or written to.
+        OutputPathError: It is a directory, a pipe or a device, or its own directory cannot be made or written to.
     """
     path = expanded(path)
     if path.is_dir():
         raise OutputPathError(f"cannot write {path}: it is a directory; name a file in it, such as profile.html")
+    require_replaceable(path)
     require_writable(path.absolute().parent)
     return path

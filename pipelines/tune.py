@@ -34,6 +34,7 @@ from sensorimotor.pipelines.machine_profile import (
 )
 from sensorimotor.pipelines.paired import Gain
 from sensorimotor.pipelines.paired_success import SameSeeds
+from sensorimotor.pipelines.profile_options import MOST_ROWS
 from sensorimotor.pipelines.rollout import observed_inputs
 from sensorimotor.pipelines.shown import Shown, golden_shown
 from sensorimotor.pipelines.sidelines import Told
@@ -87,8 +88,10 @@ def tune(
         raise UsageError(f"nothing can be tuned for {objective!r}: there are {', '.join(OBJECTIVES)}")
     if not 0 < seconds < math.inf:
         raise UsageError(f"there is nothing to be measured in {seconds:g} s: the time must be positive, and finite")
-    if batch < 1 or episodes < 1 or seed < 0:
-        raise UsageError(f"batches of {batch}, {episodes} episodes from seed {seed}: expected at least 1, 1 and 0")
+    if not 1 <= batch <= MOST_ROWS:
+        raise UsageError(f"batches of {batch} rows are not measured: expected 1 to {MOST_ROWS}")
+    if episodes < 1 or seed < 0:
+        raise UsageError(f"{episodes} episodes from seed {seed}: expected at least 1 and 0")
     bundle = Bundle.load(source)
     shown = golden_shown(bundle)
     directory = require_writable(profile_directory(bundle.fingerprint, cache))

@@ -282,3 +282,10 @@ def test_a_directory_is_held_by_one_at_a_time(tmp_path):
         pass
     with holding(tmp_path):
         assert not any(tmp_path.iterdir())
+
+
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputPathError, match="it is a pipe or a device"):
+        write_atomically(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo()

@@ -82,8 +82,8 @@ def test_addresses_are_checked_before_ray_tries_for_minutes(address):
 def test_an_address_of_rays_client_is_refused_and_no_address_is_this_machine():
     pytest.importorskip("ray")
     require_ray(None)
-    with pytest.raises(UsageError, match="HOST:PORT of the head"):
-        require_ray("ray://127.0.0.1:10001")
+    with pytest.raises(UsageError, match=r"ray://\*\*\*@127\.0\.0\.1:10001 .* HOST:PORT of the head"):
+        require_ray("ray://user:secret@127.0.0.1:10001")
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])

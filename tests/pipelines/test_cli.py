@@ -317,3 +317,17 @@ def test_an_export_that_is_killed_leaves_nothing(called, tmp_path, monkeypatch):
     assert called("export", tmp_path / "run", "--out", tmp_path / "bundle").returncode == 143
     assert not any(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_where_standard_output_is_full_it_is_told():
+    program = "from sensorimotor.pipelines.cli import main; main()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program, "inspect", "default", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"

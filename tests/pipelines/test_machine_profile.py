@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import shutil
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -120,6 +122,10 @@ def test_a_profile_of_another_policy_is_ignored_with_a_word(bundle, written, pic
         (lambda stated: json.dumps(stated)[:200], "Invalid JSON"),
         (lambda stated: "[" * 100_000, "Invalid JSON"),
         (lambda stated: " " * 2**21, "is larger than"),
+        (
+            lambda stated: json.dumps({**stated, "over_default": {**GAIN.model_dump(), "low": float("nan")}}),
+            "over_default.low",
+        ),
         (lambda stated: json.dumps({**stated, "format": 2}), "format: Input should be 1"),
         (lambda stated: json.dumps({**stated, "more": 1}), "more: Extra inputs are not permitted"),
         (lambda stated: json.dumps({**stated, "settings": {**stated["settings"], "threads": 0}}), "settings.threads"),
@@ -143,10 +149,11 @@ def test_a_damaged_or_odd_profile_is_ignored_with_a_word(written, pick_up, damag
     assert re.search(said, told)
 
 
-def test_a_profile_that_is_a_directory_is_ignored_with_a_word(written, pick_up):
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_profile_that_is_no_file_is_ignored_with_a_word(written, pick_up, make):
     path = written(TWO)
     path.unlink()
-    path.mkdir()
+    make(path)
     execution, told = pick_up()
     assert execution == ONE_THREAD
     assert told

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -68,5 +69,8 @@ def test_a_report_that_cannot_be_written_is_refused(tmp_path):
         writable_file(tmp_path / "file" / "report.html")
     with pytest.raises(OutputPathError, match="it is a directory"):
         writable_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputPathError, match="it is a pipe or a device"):
+        writable_file(tmp_path / "pipe")
     with pytest.raises(OutputPathError, match="cannot write /proc"):
         writable_file(Path("/proc/report.html"))
