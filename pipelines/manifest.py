@@ -135,6 +135,8 @@ class ManifestSource:
             return [f"row {row}" for row in range(1, len(self) + 1)]
         first: dict[Any, int] = {}
         for row, name in enumerate(columns[ID].to_pylist(), 1):
+            if isinstance(name, list | dict):
+                raise DataError(f"{self.path}, row {row}: {ID!r} is no text but a {type(name).__name__}. Name the row")
             if name is None:
                 raise DataError(f"{self.path}, row {row}: {ID!r} is empty. Name the row, or leave the column out")
             if name in first:

@@ -433,3 +433,9 @@ def test_episodes_are_identified(tmp_path):
     (tmp_path / "twice.csv").write_text("id,x\na,1\na,2\n")
     with pytest.raises(DataError, match="row 2: 'id' is 'a', as in row 1"):
         ManifestSource(tmp_path / "twice.csv").ids()
+
+
+def test_an_id_that_is_a_list_is_refused(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"id": [1], "x": 1}\n{"id": [2], "x": 2}\n')
+    with pytest.raises(DataError, match="row 1: 'id' is no text but a list"):
+        ManifestSource(tmp_path / "rows.jsonl", columns=["x"]).ids()
