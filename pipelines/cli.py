@@ -296,7 +296,7 @@ def inspect(
 def tune(
     policy: PolicyArgument = "default",
     objective: Annotated[
-        str, typer.Option("--for", help="latency: one decision at a time, at the policy's rate; or throughput.")
+        str, typer.Option("--for", help="latency: one decision at a time, for `run`; throughput: batches, for `batch`.")
     ] = "latency",
     seconds: Annotated[float, typer.Option(help="How long to measure, roughly.")] = 60.0,
     batch: Annotated[int, typer.Option(min=1, help="Rows of a batch, for throughput.")] = 32,
@@ -304,7 +304,7 @@ def tune(
     episodes: Annotated[int, typer.Option(min=1, help="How many are played there, each way.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Find out how the policy runs fastest on this machine and decides the same; `run` picks it up.
+    """Find out how the policy runs fastest on this machine and decides the same; `run` and `batch` pick it up.
 
     Threads, spinning, execution mode, graph optimisation, memory and int8 are tried against each other in turns. What
     decides otherwise on the golden observations is out.
@@ -404,7 +404,9 @@ def run(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones. Default: as tuned, or 1."),
+        typer.Option(
+            min=1, max=64, help="Threads of each encoder; a large one gains by more. Default: as tuned, or 1."
+        ),
     ] = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
@@ -511,7 +513,7 @@ def batch(
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0: none but this one.")] = max(
         1, (os.cpu_count() or 1) - 1
     ),
-    engine: Annotated[Engine, typer.Option(help="What to do it with.")] = "local",
+    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or Ray.")] = "local",
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: one on this machine.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows decided in at a time, about.")] = 32,
     shard_size: Annotated[
@@ -521,7 +523,8 @@ def batch(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
     threads: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Of the policy; more suit large ones. Default: as tuned, or 1.")
+        int | None,
+        typer.Option(min=1, max=64, help="Of each graph; a large one gains by more. Default: as tuned, or 1."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what is in --out first.")] = False,
@@ -574,12 +577,12 @@ def profile(
     ] = None,
     threads: Annotated[
         str | None,
-        typer.Option(help="Inside one operator; `auto`: the quickest number. Default: as tuned, or 1."),
+        typer.Option(help="Threads of each graph; `auto`: the quickest number. Default: as tuned, or 1."),
     ] = None,
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Let the CPU run what the first provider cannot.")
     ] = False,
-    decisions: Annotated[int, typer.Option(min=1, max=100_000, help="To be timed, within 20 s.")] = 2000,
+    decisions: Annotated[int, typer.Option(min=1, max=100_000, help="How many to time, at most; 20 s at most.")] = 2000,
     html: Annotated[Path | None, typer.Option(help="Also draw it: one file, for any browser.")] = None,
     as_json: Json = False,
 ) -> None:

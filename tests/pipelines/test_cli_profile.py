@@ -38,6 +38,19 @@ def test_a_person_is_told_yes_or_no_and_where_the_time_goes(profiled, capsys, mo
     assert max(map(len, told.splitlines()[2:])) <= 80
 
 
+def test_figures_have_their_names_however_long_those_of_inputs_are(profiled, capsys, monkeypatch):
+    from sensorimotor.pipelines.profile_console import profile_tables
+
+    monkeypatch.setenv("COLUMNS", "80")
+    long = [one | {"stage": "encode.left_wrist_camera_of_the_robot"} for one in profiled.report["graphs"]]
+    why_not = {"why_not": "there is no C++ compiler: install g++", "ms": None, "times_ours": None, "max_error": None}
+    profile_tables(profiled.report | {"graphs": long, "compare": [{"name": "torch.compile", **why_not}]})
+    told = capsys.readouterr().out
+    assert "attained" in told
+    assert "…" not in told
+    assert "torch.compile was not compared: there is no C++ compiler: install g++." in told
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
