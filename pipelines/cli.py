@@ -32,6 +32,12 @@ data = typer.Typer(help="Look into data, and turn them into a recording.", no_ar
 app.add_typer(data, name="data")
 
 PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
+BindOption = Annotated[
+    list[str] | None, typer.Option(help="INPUT=NAME: the column or feature that feeds an input; may be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="INPUT=TEXT: what a text input is told; may be repeated.")
+]
 DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cuda: an NVIDIA GPU.")]
 PrecisionOption = Annotated[
     Literal["fp32", "fp16"],
@@ -502,12 +508,8 @@ def batch(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Directory for the results.")],
-    bind: Annotated[
-        list[str] | None, typer.Option(help="INPUT=NAME: the column or feature that feeds an input; may be repeated.")
-    ] = None,
-    constants: Annotated[
-        list[str] | None, typer.Option("--set", help="INPUT=TEXT: what a text input is told; may be repeated.")
-    ] = None,
+    bind: BindOption = None,
+    constants: SetOption = None,
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Decisions a second of a recording.")] = None,
     fit: Annotated[str, typer.Option(help="Pictures of another shape: crop, pad or stretch.")] = "crop",
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0: none but this one.")] = max(
@@ -569,6 +571,8 @@ def profile(
     recording: Annotated[
         str | None, typer.Option(help="Show it this instead of its golden set: a recording, a table, a video, …")
     ] = None,
+    bind: BindOption = None,
+    constants: SetOption = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with the same policy in torch and torch.compile.")
     ] = False,
@@ -592,6 +596,7 @@ def profile(
     """
     from sensorimotor.files import write_atomically
     from sensorimotor.pipelines import console, profile_options
+    from sensorimotor.pipelines.batch_input import InputSpec
     from sensorimotor.pipelines.profile import profile as measure
     from sensorimotor.pipelines.profile_console import profile_tables
     from sensorimotor.pipelines.profile_report import html_report
@@ -601,6 +606,9 @@ def profile(
     execution = profile_options.execution_of(providers, count, allow_fallback)
     if html:
         html = profile_options.writable_file(html)
+    if (bind or constants) and recording is None:
+        raise UsageError("--bind and --set say how a recording feeds the policy: add --recording")
+    shown = InputSpec(recording, _named("--bind", bind), _named("--set", constants)) if recording else None
     with console.err.status("loading") as status:
         report = measure(
             policy,
@@ -608,7 +616,7 @@ def profile(
             try_threads=threads == profile_options.AUTO,
             batches=sizes,
             rate_hz=rate_hz,
-            recording=recording,
+            recording=shown,
             with_torch=compare,
             decisions=decisions,
             told=status.update,

@@ -65,6 +65,7 @@ def test_figures_have_their_names_however_long_those_of_inputs_are(profiled, cap
         (("--providers", "NpuExecutionProvider"), "NpuExecutionProvider is not available here; there are"),
         (("--providers", "cuda"), "CUDAExecutionProvider is not available here"),
         (("--decisions", "0"), "--decisions"),
+        (("--set", "words=go"), "--bind and --set say how a recording feeds the policy: add --recording"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(sensorimotor, tiny_bundle, words, said):
@@ -112,8 +113,18 @@ def test_a_table_of_pictures_is_what_it_is_timed_on(sensorimotor, tiny_bundle, t
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((56, 56, 3), 40 * i, np.uint8))
     rows = "".join(f"{i}.png,go to the ball\n" for i in range(3))
-    (tmp_path / "t.csv").write_text("camera,instruction\n" + rows)
-    words = ("--recording", tmp_path / "t.csv", "--decisions", 20, "--batch", "none", "--json")
+    (tmp_path / "t.csv").write_text("photo,instruction\n" + rows)
+    words = (
+        "--recording",
+        tmp_path / "t.csv",
+        "--bind",
+        "camera=photo",
+        "--decisions",
+        20,
+        "--batch",
+        "none",
+        "--json",
+    )
     done = sensorimotor("profile", tiny_bundle, *words)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
