@@ -84,16 +84,15 @@ class Reader:
     """
 
     def __init__(self, opened: BatchInput, unit: Unit, steps: int, skip: int = 0, deadly: Collection[int] = ()):
-        self._opened, self._losses = opened, opened.losses.totals()
+        self._opened = opened
         together = opened.alone or unit.first in deadly
         self._parts = _together(opened, unit, skip, deadly) if together else _lived(opened, unit.first, steps, skip)
 
     def block(self) -> Block:
         """The next block."""
-        began = time.perf_counter()
+        began, before = time.perf_counter(), self._opened.losses.totals()  # others read from it in between
         parts = next(self._parts)
-        before, self._losses = self._losses, self._opened.losses.totals()
-        losses = {cause: count - before.get(cause, 0) for cause, count in self._losses.items()}
+        losses = {cause: count - before.get(cause, 0) for cause, count in self._opened.losses.totals().items()}
         return Block(parts, time.perf_counter() - began, {cause: more for cause, more in losses.items() if more})
 
 

@@ -100,7 +100,7 @@ def decided_on_ray(
             data.from_items([shard._asdict() for shard in shards], override_num_blocks=len(shards))
             .map_batches(
                 ShardDecider,
-                fn_constructor_kwargs={"job": job, "ids": list(opened.ids), "expected": expected},
+                fn_constructor_kwargs={"job": job, "expected": expected},
                 batch_size=1,
                 compute=data.ActorPoolStrategy(size=max(1, min(job.workers, len(shards)))),
                 num_cpus=1,
@@ -120,12 +120,11 @@ class ShardDecider:
 
     Args:
         job: What to do.
-        ids: Of the episodes.
         expected: Fingerprints of the policy and the input where the job was begun.
     """
 
-    def __init__(self, job: BatchJob, ids: list[str], expected: dict[str, str]):
-        self._job, self._ids, self._expected = replace(job, workers=1), ids, expected
+    def __init__(self, job: BatchJob, expected: dict[str, str]):
+        self._job, self._expected = replace(job, workers=1), expected
         self._trouble = ""
         try:
             self._open()
@@ -135,7 +134,7 @@ class ShardDecider:
     def _open(self) -> None:
         keep_memory()
         self._policy = Policy.load(self._job.policy, execution=self._job.execution)
-        self._opened = open_input(self._job.input, self._policy.signature, self._ids)
+        self._opened = open_input(self._job.input, self._policy.signature)  # files are listed here too
         found = {"policy": self._policy.fingerprint, "input": self._opened.fingerprint}
         if other := [what for what, fingerprint in found.items() if fingerprint != self._expected[what]]:
             raise DataError(f"{socket.gethostname()} has another {other[0]} under the same name")

@@ -32,6 +32,12 @@ data = typer.Typer(help="Look into data, and turn them into a recording.", no_ar
 app.add_typer(data, name="data")
 
 PolicyArgument = Annotated[str, typer.Argument(help="A bundle directory, or the name of a bundled policy.")]
+BindOption = Annotated[
+    list[str] | None, typer.Option(help="INPUT=NAME: the column or feature that feeds an input; may be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="INPUT=TEXT: what a text input is told; may be repeated.")
+]
 DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cuda: an NVIDIA GPU.")]
 PrecisionOption = Annotated[
     Literal["fp32", "fp16"],
@@ -296,7 +302,7 @@ def inspect(
 def tune(
     policy: PolicyArgument = "default",
     objective: Annotated[
-        str, typer.Option("--for", help="latency: one decision at a time, at the policy's rate; or throughput.")
+        str, typer.Option("--for", help="latency: one decision at a time, for `run`; throughput: batches, for `batch`.")
     ] = "latency",
     seconds: Annotated[float, typer.Option(help="How long to measure, roughly.")] = 60.0,
     batch: Annotated[int, typer.Option(min=1, help="Rows of a batch, for throughput.")] = 32,
@@ -304,7 +310,7 @@ def tune(
     episodes: Annotated[int, typer.Option(min=1, help="How many are played there, each way.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Find out how the policy runs fastest on this machine and decides the same; `run` picks it up.
+    """Find out how the policy runs fastest on this machine and decides the same; `run` and `batch` pick it up.
 
     Threads, spinning, execution mode, graph optimisation, memory and int8 are tried against each other in turns. What
     decides otherwise on the golden observations is out.
@@ -404,7 +410,9 @@ def run(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Threads of each encoder; more suit large ones. Default: as tuned, or 1."),
+        typer.Option(
+            min=1, max=64, help="Threads of each encoder; a large one gains by more. Default: as tuned, or 1."
+        ),
     ] = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
@@ -500,18 +508,14 @@ def batch(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Directory for the results.")],
-    bind: Annotated[
-        list[str] | None, typer.Option(help="INPUT=NAME: the column or feature that feeds an input; may be repeated.")
-    ] = None,
-    constants: Annotated[
-        list[str] | None, typer.Option("--set", help="INPUT=TEXT: what a text input is told; may be repeated.")
-    ] = None,
+    bind: BindOption = None,
+    constants: SetOption = None,
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Decisions a second of a recording.")] = None,
     fit: Annotated[str, typer.Option(help="Pictures of another shape: crop, pad or stretch.")] = "crop",
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0: none but this one.")] = max(
         1, (os.cpu_count() or 1) - 1
     ),
-    engine: Annotated[Engine, typer.Option(help="What to do it with.")] = "local",
+    engine: Annotated[Engine, typer.Option(help="Processes of this machine, or Ray.")] = "local",
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: one on this machine.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows decided in at a time, about.")] = 32,
     shard_size: Annotated[
@@ -521,7 +525,8 @@ def batch(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
     threads: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Of the policy; more suit large ones. Default: as tuned, or 1.")
+        int | None,
+        typer.Option(min=1, max=64, help="Of each graph; a large one gains by more. Default: as tuned, or 1."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what is in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove what is in --out first.")] = False,
@@ -566,6 +571,8 @@ def profile(
     recording: Annotated[
         str | None, typer.Option(help="Show it this instead of its golden set: a recording, a table, a video, …")
     ] = None,
+    bind: BindOption = None,
+    constants: SetOption = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with the same policy in torch and torch.compile.")
     ] = False,
@@ -574,12 +581,12 @@ def profile(
     ] = None,
     threads: Annotated[
         str | None,
-        typer.Option(help="Inside one operator; `auto`: the quickest number. Default: as tuned, or 1."),
+        typer.Option(help="Threads of each graph; `auto`: the quickest number. Default: as tuned, or 1."),
     ] = None,
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Let the CPU run what the first provider cannot.")
     ] = False,
-    decisions: Annotated[int, typer.Option(min=1, max=100_000, help="To be timed, within 20 s.")] = 2000,
+    decisions: Annotated[int, typer.Option(min=1, max=100_000, help="How many to time, at most; 20 s at most.")] = 2000,
     html: Annotated[Path | None, typer.Option(help="Also draw it: one file, for any browser.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -589,6 +596,7 @@ def profile(
     """
     from sensorimotor.files import write_atomically
     from sensorimotor.pipelines import console, profile_options
+    from sensorimotor.pipelines.batch_input import InputSpec
     from sensorimotor.pipelines.profile import profile as measure
     from sensorimotor.pipelines.profile_console import profile_tables
     from sensorimotor.pipelines.profile_report import html_report
@@ -598,6 +606,9 @@ def profile(
     execution = profile_options.execution_of(providers, count, allow_fallback)
     if html:
         html = profile_options.writable_file(html)
+    if (bind or constants) and recording is None:
+        raise UsageError("--bind and --set say how a recording feeds the policy: add --recording")
+    shown = InputSpec(recording, _named("--bind", bind), _named("--set", constants)) if recording else None
     with console.err.status("loading") as status:
         report = measure(
             policy,
@@ -605,7 +616,7 @@ def profile(
             try_threads=threads == profile_options.AUTO,
             batches=sizes,
             rate_hz=rate_hz,
-            recording=recording,
+            recording=shown,
             with_torch=compare,
             decisions=decisions,
             told=status.update,

@@ -262,8 +262,10 @@ def decided(report: dict[str, Any]) -> None:
     told = report["run"]
     rows = {
         "results": report["out"],
-        "rows": f"{report['rows']} in {report['shards']} files, of {report['episodes']} episodes",
-        "this time": f"{told['rows']} rows in {told['wall_s']:.1f} s, {told['rows_per_s']:.0f} a second",
+        "rows": f"{report['rows']}, of {report['episodes']} episodes; files: {report['shards']}",
+        "this time": f"{told['rows']} rows in {told['wall_s']:.1f} s, {told['rows_per_s']:.0f} a second"
+        if told["rows"]
+        else "none: there was nothing left to do",
         "stages (s)": ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report["seconds"].items()),
     }
     if report["held"]:
@@ -271,9 +273,9 @@ def decided(report: dict[str, Any]) -> None:
     if report["absent"]:
         rows["absent"] = ", ".join(f"{name} in {count} rows" for name, count in report["absent"].items())
     if report["losses"]:
-        rows["left out"] = ", ".join(f"{cause}: {count}" for cause, count in report["losses"].items())
+        rows["left out"] = ", ".join(f"{cause} ({count})" for cause, count in report["losses"].items())
     if report["quarantined"]:
-        rows["quarantined"] = f"{report['quarantined']} episodes: see quarantine.parquet"
+        rows["quarantined"] = f"{report['quarantined']} of the episodes: see quarantine.parquet"
     out.print(pairs(rows))
     for line in report["notes"]:
         note(line)

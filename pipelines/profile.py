@@ -11,6 +11,7 @@ from sensorimotor.errors import BundleError, UsageError
 from sensorimotor.models.bundle import Bundle
 from sensorimotor.models.execution import CPU, Execution
 from sensorimotor.models.policy import Policy
+from sensorimotor.pipelines.batch_input import InputSpec
 from sensorimotor.pipelines.ceilings import Ceilings, measure_ceilings
 from sensorimotor.pipelines.cold_start import cold_starts
 from sensorimotor.pipelines.hardware import describe_machine, resident_mb, today, usable_cores, versions
@@ -40,7 +41,7 @@ def profile(
     try_threads: bool = False,
     batches: Sequence[int] = (),
     rate_hz: float | None = None,
-    recording: str | None = None,
+    recording: InputSpec | None = None,
     with_torch: bool = False,
     decisions: int = DECISIONS,
     told: Told = lambda sentence: None,

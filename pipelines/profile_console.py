@@ -37,14 +37,18 @@ def profile_tables(report: dict[str, Any], html: str | None = None) -> None:
     out.print()
     if report["compare"]:
         out.print(_compare(report["compare"]))
+        for one in report["compare"]:
+            if one["why_not"]:
+                out.print(f"{one['name']} was not compared: {one['why_not']}.", markup=False)
         out.print()
     out.print(pairs(_rest(report) | ({"report": html} if html else {})))
 
 
 def _table(title: str, columns: Sequence[str], left: int = 1) -> Table:
+    """Names of graphs and operators may be long, and give way where the terminal is narrow; figures do not."""
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
+        table.add_column(name, justify="left" if i < left else "right", no_wrap=i >= left, overflow="fold")
     return table
 
 
@@ -99,7 +103,7 @@ def _limits(graphs: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("the limit of this machine", ("graph", "FLOP", "bytes", "at least", "for", "takes", "attained"))
     for one in graphs:
         table.add_row(
-            Text(stage_name(one["stage"])),
+            Text(one["stage"].removeprefix("encode.")),
             amount(one["flops"]),
             f"{amount(one['bytes'])}B",
             duration(one["floor_ms"]),
@@ -116,7 +120,9 @@ def _operators(graphs: Sequence[Mapping[str, Any]]) -> Table:
     )
     for row in operator_rows(graphs)[:OPERATORS]:
         speed = f"{row['flops_s'] / 1e9:.1f}" if row["flops_s"] else "–"
-        table.add_row(row["operator"], Text(stage_name(row["stage"])), str(row["nodes"]), f"{row['share']:.0%}", speed)
+        table.add_row(
+            row["operator"], Text(row["stage"].removeprefix("encode.")), str(row["nodes"]), f"{row['share']:.0%}", speed
+        )
     return table
 
 
@@ -125,9 +131,6 @@ def _compare(contenders: Sequence[Mapping[str, Any]]) -> Table:
         "the same policy, in turns", ("run by", "p50 (ms)", "p99", "ours = 1", "95 % interval", "differs by")
     )
     for one in contenders:
-        if one["why_not"]:
-            table.add_row(one["name"], Text("not compared: " + one["why_not"], overflow="fold"))
-            continue
         times = one["times_ours"]
         row = [f"{one['ms'][key]:.3f}" for key in ("p50", "p99")] if one["ms"] else ["–", "–"]
         interval = [f"{times['p50']:.2f}", "{:.2f} – {:.2f}".format(*times["ci95"])] if times else ["–", "–"]

@@ -51,18 +51,18 @@ def golden_shown(bundle: Bundle) -> Shown:
     return Shown("golden set", _numbered(steps, bundle.signature), [True, *starts[1:]])
 
 
-def recorded_shown(where: str, signature: Signature) -> Shown:
+def recorded_shown(spec: InputSpec, signature: Signature) -> Shown:
     """The steps of a recording, a table or media files, from the first episode on, as `batch` would decide on them.
 
     Args:
-        where: What to read; see `InputSpec`.
+        spec: What to read, and how.
         signature: Of the policy.
 
     Raises:
         DataError: There are no such data, they do not fit the policy, or no step has anything that it takes.
         MissingExtraError: A library is not installed.
     """
-    opened = open_input(InputSpec(where), signature)
+    opened = open_input(spec, signature)
     steps, starts, held = list[Sensed](), list[bool](), 0
     wrong: Unreadable | None = None
     for episode in range(len(opened)):
@@ -76,13 +76,13 @@ def recorded_shown(where: str, signature: Signature) -> Shown:
                 start = False
                 held += sum(getattr(value, "nbytes", 0) for value in step.seen.observation.values())
                 if len(steps) >= MOST_STEPS or held > MOST_BYTES:
-                    return Shown(where, steps, starts)
+                    return Shown(spec.where, steps, starts)
         except Unreadable as error:
             wrong = wrong or error
     if not steps:
         reason = f": {wrong}" if wrong else f" has a value of {', '.join(opened.fed)}"
-        raise DataError(f"{where}: no step{reason}; there is nothing to be timed on")
-    return Shown(where, steps, starts)
+        raise DataError(f"{spec.where}: no step{reason}; there is nothing to be timed on")
+    return Shown(spec.where, steps, starts)
 
 
 def _numbered(steps: Sequence[Sensed], signature: Signature) -> list[Sensed]:

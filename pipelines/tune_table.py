@@ -13,9 +13,9 @@ def tune_table(report: dict[str, Any]) -> None:
     """The result of `tune`, on standard output."""
     rows = "one decision" if report["objective"] == "latency" else f"a batch of {report['batch']}"
     table = Table(title=f"{rows} (ms)", title_justify="left")
-    table.add_column("settings", overflow="fold")
-    for name in ("p50", "p99", "CPU", "gain", "over", "decides the same"):
-        table.add_column(name, justify="left" if name == "over" else "right")
+    for name in ("settings", "p50", "p99", "CPU", "gain", "over"):
+        words = name in ("settings", "over")  # these give way where the terminal is narrow, figures do not
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
     for one in report["candidates"]:
         ms = one["ms"]
         table.add_row(
@@ -23,7 +23,6 @@ def tune_table(report: dict[str, Any]) -> None:
             *("–" if ms is None else f"{ms[key]:.2f}" for key in ("p50", "p99", "cpu")),
             "–" if one["gain"] is None else _gain(one["gain"]),
             one["over"] or "–",
-            f"{one['same']} of {one['steps']}" if one["steps"] else "–",
         )
     out.print(table)
     gains = report["gain"]
@@ -31,7 +30,7 @@ def tune_table(report: dict[str, Any]) -> None:
         "chosen": report["chosen"]["name"],
         "over ONNX Runtime": f"{_gain(gains['over_onnxruntime'])} as fast as with its defaults (95 % interval)",
         "over one thread": f"{_gain(gains['over_default'])}" if _other(report) else "nothing was faster beyond noise",
-        "outputs": _difference(report),
+        "decisions": _difference(report),
     }
     for one in report["candidates"]:
         if one["success"] and one["name"] == report["chosen"]["name"]:
@@ -45,8 +44,7 @@ def tune_table(report: dict[str, Any]) -> None:
     for number, note in enumerate(report["notes"]):
         lines["note" if number == 0 else " " * number] = note
     lines["profile"] = report["profile"]
-    if report["objective"] == "latency":
-        lines["profile"] += ", which `sensorimotor run` picks up"
+    lines["picked up by"] = "run, profile" if report["objective"] == "latency" else "batch"
     out.print(pairs(lines))
 
 
@@ -62,7 +60,9 @@ def _other(report: dict[str, Any]) -> bool:
 
 def _difference(report: dict[str, Any]) -> str:
     chosen = next(one for one in report["candidates"] if one["name"] == report["chosen"]["name"])
-    told = f"differ from fp32 by up to {chosen['max_difference']:.1e}"
+    told = f"{chosen['same']} of {chosen['steps']} as in fp32 on one thread"
+    if chosen["max_difference"]:
+        told += f"; outputs differ by up to {chosen['max_difference']:.1e}"
     if chosen["max_action_difference"] is not None:
         told += f", actions by up to {chosen['max_action_difference']:.2%} of their range"
     return told

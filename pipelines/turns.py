@@ -20,6 +20,7 @@ from sensorimotor.models.bundle import WEIGHTS, Bundle
 from sensorimotor.models.execution import CPU, Execution
 from sensorimotor.models.parity import difference
 from sensorimotor.models.policy import Policy
+from sensorimotor.pipelines.batch_input import InputSpec
 from sensorimotor.pipelines.hardware import usable_cores
 from sensorimotor.pipelines.shown import Shown
 from sensorimotor.pipelines.stage_timing import TOTAL, measure
@@ -46,7 +47,7 @@ class Job:
     """
 
     policy: str
-    recording: str | None
+    recording: InputSpec | None
     threads: int
     turn: int
     compiled: bool
@@ -58,7 +59,8 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
+        form = json.loads(text)
+        return cls(**form | {"recording": InputSpec(**form["recording"]) if form["recording"] else None})
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def compare(
     policy: Policy,
     shown: Shown,
     execution: Execution,
-    recording: str | None = None,
+    recording: InputSpec | None = None,
     told: Callable[[str], object] = lambda sentence: None,
 ) -> list[Contender]:
     """Take turns with eager torch and with `torch.compile`; the first of the result is the runtime itself.

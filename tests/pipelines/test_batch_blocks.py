@@ -1,5 +1,7 @@
 """Recordings are read block by block, single rows several at a time."""
 
+from itertools import zip_longest
+
 import pytest
 
 from sensorimotor.perception.buffers import Sensed
@@ -58,6 +60,13 @@ def test_the_last_block_of_a_recording_is_known_to_be_the_last(length, expected)
     assert [steps_of(block) for block in found] == expected
     assert [block.parts[0].first for block in found] == [4 * number for number in range(len(expected))]
     assert sum(block.losses.get("clipped", 0) for block in found) == length
+
+
+def test_what_is_lost_counts_once_where_recordings_are_read_by_turns():
+    opened = Input(6, 2, 5)
+    readers = [blocks(Reader(opened, Unit(number, number + 1), 2)) for number in range(3)]
+    losses = [block.losses.get("clipped", 0) for turn in zip_longest(*readers) for block in turn if block]
+    assert sum(losses) == opened.losses.totals()["clipped"] == 13
 
 
 def test_who_reads_on_for_another_skips_what_was_had():

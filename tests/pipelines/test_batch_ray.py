@@ -57,6 +57,20 @@ def test_two_actors_give_what_the_local_engine_gives_and_each_goes_on_where_the_
     assert files(there) == files(local)
 
 
+@pytest.mark.timeout(300)
+def test_a_directory_of_media_is_decided_in_there_as_here(sensorimotor, table, tmp_path):
+    pytest.importorskip("ray")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for picture in table.parent.glob("*.png"):
+        (pictures / picture.name).write_bytes(picture.read_bytes())
+    same = ("batch", "default", pictures, "--set", "instruction=go", "--shard-size", 4)
+    for name, options in (("local", ("--workers", 0)), ("ray", ("--engine", "ray", "--workers", 2))):
+        done = sensorimotor(*same, "--out", tmp_path / name, *options)
+        assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "ray") == files(tmp_path / "local") != {}
+
+
 def test_an_address_where_nobody_is_is_told_at_once_and_nothing_is_removed_for_it(sensorimotor, table, tmp_path):
     pytest.importorskip("ray")
     with socket.socket() as free:

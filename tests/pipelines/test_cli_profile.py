@@ -38,6 +38,19 @@ def test_a_person_is_told_yes_or_no_and_where_the_time_goes(profiled, capsys, mo
     assert max(map(len, told.splitlines()[2:])) <= 80
 
 
+def test_figures_have_their_names_however_long_those_of_inputs_are(profiled, capsys, monkeypatch):
+    from sensorimotor.pipelines.profile_console import profile_tables
+
+    monkeypatch.setenv("COLUMNS", "80")
+    long = [one | {"stage": "encode.left_wrist_camera_of_the_robot"} for one in profiled.report["graphs"]]
+    why_not = {"why_not": "there is no C++ compiler: install g++", "ms": None, "times_ours": None, "max_error": None}
+    profile_tables(profiled.report | {"graphs": long, "compare": [{"name": "torch.compile", **why_not}]})
+    told = capsys.readouterr().out
+    assert "attained" in told
+    assert "…" not in told
+    assert "torch.compile was not compared: there is no C++ compiler: install g++." in told
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -52,6 +65,7 @@ def test_a_person_is_told_yes_or_no_and_where_the_time_goes(profiled, capsys, mo
         (("--providers", "NpuExecutionProvider"), "NpuExecutionProvider is not available here; there are"),
         (("--providers", "cuda"), "CUDAExecutionProvider is not available here"),
         (("--decisions", "0"), "--decisions"),
+        (("--set", "words=go"), "--bind and --set say how a recording feeds the policy: add --recording"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(sensorimotor, tiny_bundle, words, said):
@@ -99,8 +113,18 @@ def test_a_table_of_pictures_is_what_it_is_timed_on(sensorimotor, tiny_bundle, t
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((56, 56, 3), 40 * i, np.uint8))
     rows = "".join(f"{i}.png,go to the ball\n" for i in range(3))
-    (tmp_path / "t.csv").write_text("camera,instruction\n" + rows)
-    words = ("--recording", tmp_path / "t.csv", "--decisions", 20, "--batch", "none", "--json")
+    (tmp_path / "t.csv").write_text("photo,instruction\n" + rows)
+    words = (
+        "--recording",
+        tmp_path / "t.csv",
+        "--bind",
+        "camera=photo",
+        "--decisions",
+        20,
+        "--batch",
+        "none",
+        "--json",
+    )
     done = sensorimotor("profile", tiny_bundle, *words)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -9,6 +9,7 @@ from sensorimotor.models.bundle import GOLDEN, Bundle
 from sensorimotor.models.signature import Constant, Signature
 from sensorimotor.perception.modality import State, Text
 from sensorimotor.pipelines import shown as module
+from sensorimotor.pipelines.batch_input import InputSpec
 from sensorimotor.pipelines.shown import golden_shown, recorded_shown
 
 
@@ -54,7 +55,7 @@ def table(tmp_path):
 
 
 def test_a_recording_is_shown_step_by_step(table):
-    shown = recorded_shown(table(), SIGNATURE)
+    shown = recorded_shown(InputSpec(table()), SIGNATURE)
     assert shown.origin.endswith("steps.jsonl")
     assert shown.starts == [True, False, False] * 2
     assert [step.observation["instruction"] for step in shown.steps[:3]] == ["go", "go", "wait"]
@@ -64,25 +65,25 @@ def test_a_recording_is_shown_step_by_step(table):
 
 
 def test_an_input_that_was_not_recorded_is_missing(table):
-    shown = recorded_shown(table(instruction="said"), SIGNATURE)
+    shown = recorded_shown(InputSpec(table(instruction="said")), SIGNATURE)
     assert all(step.observation.keys() == {"joints"} for step in shown.steps)
 
 
 def test_a_critical_input_that_was_not_recorded_is_an_error_that_suggests_the_nearest(table):
     with pytest.raises(DataError, match="no column 'joints'; did you mean 'joint_s'"):
-        recorded_shown(table(joints="joint_s"), SIGNATURE)
+        recorded_shown(InputSpec(table(joints="joint_s")), SIGNATURE)
 
 
 def test_a_feature_of_another_size_is_an_error(table):
     with pytest.raises(DataError, match=r"input 'joints' is a state, float32 \(2,\)"):
-        recorded_shown(table(numbers="[{i}, 0, 0]"), SIGNATURE)
+        recorded_shown(InputSpec(table(numbers="[{i}, 0, 0]")), SIGNATURE)
 
 
 def test_data_that_are_not_there_are_an_error(tmp_path):
     with pytest.raises(DataError, match="nothing"):
-        recorded_shown(str(tmp_path / "nothing.csv"), SIGNATURE)
+        recorded_shown(InputSpec(str(tmp_path / "nothing.csv")), SIGNATURE)
 
 
 def test_no_more_is_held_than_fits(table, monkeypatch):
     monkeypatch.setattr(module, "MOST_STEPS", 4)
-    assert len(recorded_shown(table(), SIGNATURE).steps) == 4
+    assert len(recorded_shown(InputSpec(table()), SIGNATURE).steps) == 4

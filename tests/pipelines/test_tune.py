@@ -223,7 +223,7 @@ def test_the_command_shows_a_table(sensorimotor, person, tmp_path):
     words = ("tune", "default", "--seconds", "0.1", "--for", "throughput", "--batch", "4")
     done = sensorimotor(*words, env={**person, "HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    for said in ("a batch of 4 (ms)", "ONNX Runtime's defaults", "100 of 100", "chosen", "note", "throughput.json"):
+    for said in ("a batch of 4 (ms)", "100 of 100 as in fp32", "chosen", "note", "throughput.json", "picked up by"):
         assert said in done.stdout
 
 

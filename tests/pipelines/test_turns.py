@@ -5,6 +5,7 @@ from sensorimotor.models.bundle import WEIGHTS, Bundle
 from sensorimotor.models.execution import ONE_THREAD, Execution
 from sensorimotor.models.policy import Policy
 from sensorimotor.pipelines import turns
+from sensorimotor.pipelines.batch_input import InputSpec
 from sensorimotor.pipelines.shown import golden_shown
 from sensorimotor.pipelines.turns import Job, compare, outputs, ratios, why_incomparable
 
@@ -20,7 +21,7 @@ def few_turns(monkeypatch):
     monkeypatch.setattr(turns, "TURN", 20)
 
 
-@pytest.mark.parametrize("recording", [None, "demos/a"])
+@pytest.mark.parametrize("recording", [None, InputSpec("demos/a", {"camera": "front"})])
 def test_a_job_can_be_given_to_another_process(recording):
     job = Job("bundles/a", recording, 2, 100, compiled=True)
     assert Job.from_json(job.to_json()) == job
@@ -80,7 +81,7 @@ def test_a_process_that_is_not_ready_in_time_is_left_out(bundle, few_turns, monk
 
 def test_a_recording_that_the_other_process_cannot_read_is_why(bundle, few_turns, tmp_path):
     policy, shown = Policy.load(bundle.path), golden_shown(bundle)
-    _, eager, _ = compare(bundle, policy, shown, ONE_THREAD, str(tmp_path / "nothing.csv"))
+    _, eager, _ = compare(bundle, policy, shown, ONE_THREAD, InputSpec(str(tmp_path / "nothing.csv")))
     assert "DataError" in eager.why_not
 
 
