@@ -329,7 +329,7 @@ def test_a_full_disk_under_a_run_is_a_sentence_and_the_run_is_done(sensorimotor,
 def test_after_a_kill_what_was_logged_is_readable(tmp_path, logged):
     file = tmp_path / "run.rrd"
     command = Path(sys.executable).with_name("sensorimotor")
-    words = ("run", "default", "--env", "BabyAI-GoToObj-v0", "--rate", "50", "--to", "none", "--rerun", file)
+    words = ("run", "default", "--env", "BabyAI-GoToObj-v0", "--rate", "50", "--rerun", file)
     process = subprocess.Popen([command, *words], stderr=subprocess.DEVNULL)
     try:
         until_s = time.monotonic() + WAIT_S
