@@ -94,6 +94,7 @@ class Loop:
         self._period_ns, self._deliver, self._tally = round(period_s * 1e9), deliver, tally
         self._observers, self._metrics, self._watch, self._keep = observers, metrics, watch, keep
         self._turns = self._carried = 0
+        self._unplanned = 0  # turns since the policy decided last: they failed, or saw nothing
         self._hand = threading.Lock()  # one at a time has guards judge an action and hands it over
 
     def turn(self, seen: Perceived, due_ns: int) -> Decision:
@@ -112,6 +113,7 @@ class Loop:
             command = self._hand_over(decision, now_ns, due_ns + self._period_ns)
             self._turns += 1
             self._carried = 0
+            self._unplanned = self._unplanned + 1 if decision.selected is None else 0
         if not trouble:
             held = next((f"{one.guard}: {one.reason}" for one in decision.verdicts if one.verdict in HOLDING), "")
             self._health.decided(held)
@@ -142,7 +144,7 @@ class Loop:
         turns = self._turns
         if not seen.observation or self._health.must_hold:
             return False
-        ahead = self._policy.ahead(missed, seen.observation, ages_s=seen.ages_s)
+        ahead = self._policy.ahead(self._unplanned + missed, seen.observation, ages_s=seen.ages_s)
         if ahead is None:
             return False
         with self._hand:

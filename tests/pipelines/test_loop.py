@@ -243,3 +243,12 @@ def test_the_trace_has_what_was_carried_on(planning, tmp_path):
     event = [line.record for line in read_trace(tmp_path / "trace.jsonl") if line.kind == "event"][-1]
     assert (event["what"], event["turn"], event["missed"], event["step"]) == ("carried on", 1, 2, 2)
     assert event["selected"] == event["executed"] == [pytest.approx(run.plan[2])]
+
+
+def test_a_plan_does_not_wait_for_turns_that_fail(planning):
+    run = planning()
+    run.policy.backend.spoil = lambda output: 1 / 0
+    assert run.turn(run.seen).held
+    assert run.loop.carry_on(perceived(run.seen), 1)
+    assert run.commands[-1].action[0] == run.plan[2]  # the second would have been for the turn that failed
+    assert not run.loop.carry_on(perceived(run.seen), 2)
